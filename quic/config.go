@@ -1,0 +1,193 @@
+package quic
+
+import (
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/frittata-go/frittata/quic/congestion"
+)
+
+// The defaults of Config, and the limits that are not for users to set.
+const (
+	defaultIdleTimeout      = 30 * time.Second
+	defaultHandshakeTimeout = 10 * time.Second
+	defaultMaxStreams       = 100
+	defaultStreamWindow     = 512 << 10
+	defaultMaxStreamWindow  = 16 << 20
+	defaultConnWindow       = 1 << 20
+	defaultMaxConnWindow    = 24 << 20
+	defaultSendBuffer       = 256 << 10
+	defaultMaxUDPPayload    = 1452 // what an Ethernet frame leaves over IPv6
+	defaultMaxAckDelay      = 25 * time.Millisecond
+	defaultDatagramQueue    = 256 << 10
+	defaultConnIDLen        = 8
+
+	minUDPPayload = 1200 // RFC 9000, Section 14
+
+	// maxUDPPayload is the most that one datagram can hold.
+	maxUDPPayload = 65527
+)
+
+// Config has the settings of a connection. The zero value works but for TLS,
+// which a connection needs. A Config may be shared by many connections and must
+// not change while one uses it. A zero field means its default.
+type Config struct {
+	// TLS has the certificates, ALPN protocols and callbacks (Section 4 of RFC
+	// 9001). It must have NextProtos. Prepare it with ServerTLS or ClientTLS
+	// once for all connections; a configuration that was not prepared is
+	// prepared anew for each connection, which costs time and loses session
+	// ticket keys.
+	TLS *tls.Config
+
+	// InsecureFakeHandshake replaces TLS by a deterministic exchange with no
+	// security at all, for simulators and fuzzing. Both ends must set it. Of
+	// TLS only NextProtos is used.
+	InsecureFakeHandshake bool
+
+	// Rand is read once for each connection, for the seed of all that it
+	// chooses at random. The default is crypto/rand.Reader.
+	Rand io.Reader
+
+	// Buffers has the memory for stream data. The default is plain allocation.
+	Buffers *BufferPool
+
+	// ConnIDs makes this end's connection IDs. The default are 8 random bytes.
+	// It must be that of the Endpoint which routes for the connection.
+	ConnIDs ConnIDGenerator
+
+	// StatelessResetKey is the key of the tokens that a connection gives with
+	// its connection IDs (RFC 9000, Section 10.3). It must be that of the
+	// Endpoint. With nil no tokens are given.
+	StatelessResetKey *[32]byte
+
+	// MaxIdleTimeout closes a connection that received nothing for so long.
+	// The peer's value counts too, if it is less. Default 30 s; negative: none.
+	MaxIdleTimeout time.Duration
+
+	// KeepAlive sends a PING when nothing was received for so long. Default: none.
+	KeepAlive time.Duration
+
+	// HandshakeTimeout closes a connection whose handshake takes longer. Default 10 s.
+	HandshakeTimeout time.Duration
+
+	// MaxStreamsBidi and MaxStreamsUni limit the streams that the peer may
+	// have open at a time. Default 100 each; negative: none.
+	MaxStreamsBidi, MaxStreamsUni int
+
+	// StreamWindow is the flow control window of a stream in bytes, at first;
+	// it grows up to MaxStreamWindow when the application reads as fast as the
+	// path brings. Defaults 512 KiB and 16 MiB.
+	StreamWindow, MaxStreamWindow uint64
+
+	// ConnWindow and MaxConnWindow are the same for all streams together.
+	// Defaults 1 MiB and 24 MiB.
+	ConnWindow, MaxConnWindow uint64
+
+	// SendBuffer bounds the bytes of a stream that were accepted by
+	// StreamWrite and not yet sent. Default 256 KiB.
+	SendBuffer int
+
+	// EnableDatagrams lets the peer send DATAGRAM frames (RFC 9221).
+	EnableDatagrams bool
+
+	// DatagramQueue bounds the bytes of received datagrams that wait to be
+	// read, and of those that wait to be sent. Default 256 KiB.
+	DatagramQueue int
+
+	// CongestionControl makes the controller of a path. The default is
+	// congestion.NewCUBIC.
+	CongestionControl func(congestion.Config) congestion.Controller
+
+	// InitialWindow is the congestion window at first, in packets. The default
+	// is the congestion package's.
+	InitialWindow int
+
+	// DisablePacing sends as fast as the congestion window allows.
+	DisablePacing bool
+
+	// MaxUDPPayload bounds the datagrams sent, in bytes, and how far the path
+	// MTU search goes. Default 1452; at least 1200.
+	MaxUDPPayload int
+
+	// DisablePathMTUDiscovery keeps datagrams at 1200 bytes (RFC 9000, Section 14.3).
+	DisablePathMTUDiscovery bool
+
+	// MaxAckDelay is the longest that an ACK waits. Default 25 ms.
+	MaxAckDelay time.Duration
+
+	// DisableECN sends no ECN marks.
+	DisableECN bool
+}
+
+// ServerTLS prepares a server's TLS configuration for QUIC. It returns a copy;
+// call it once and use the result for all connections.
+func ServerTLS(cfg *tls.Config) *tls.Config { return prepareServerTLS(cfg) }
+
+// ClientTLS prepares a client's TLS configuration for QUIC. It returns a copy.
+func ClientTLS(cfg *tls.Config) *tls.Config { return prepareClientTLS(cfg) }
+
+// Validate tells what is wrong with the settings. Accept and Connect call it.
+func (c *Config) Validate() error {
+	switch {
+	case c.TLS == nil:
+		return errors.New("quic: Config.TLS is nil")
+	case len(c.TLS.NextProtos) == 0 && c.TLS.GetConfigForClient == nil:
+		return errors.New("quic: Config.TLS.NextProtos is empty, and QUIC needs ALPN")
+	case c.MaxUDPPayload != 0 && (c.MaxUDPPayload < minUDPPayload || c.MaxUDPPayload > maxUDPPayload):
+		return errors.New("quic: Config.MaxUDPPayload is not between 1200 and 65527")
+	case c.MaxAckDelay < 0 || c.MaxAckDelay >= 1<<14*time.Millisecond:
+		return errors.New("quic: Config.MaxAckDelay is not between 0 and 16.383 s")
+	case c.ConnIDs != nil && (c.ConnIDs.Len() < 0 || c.ConnIDs.Len() > MaxConnIDLen):
+		return errors.New("quic: Config.ConnIDs makes IDs longer than 20 bytes")
+	}
+	return nil
+}
+
+// withDefaults returns a copy in which every zero field has its default.
+func (c *Config) withDefaults() Config {
+	d := *c
+	setDefault(&d.MaxIdleTimeout, defaultIdleTimeout)
+	setDefault(&d.HandshakeTimeout, defaultHandshakeTimeout)
+	setDefault(&d.MaxStreamsBidi, defaultMaxStreams)
+	setDefault(&d.MaxStreamsUni, defaultMaxStreams)
+	d.MaxStreamsBidi = max(d.MaxStreamsBidi, 0)
+	d.MaxStreamsUni = max(d.MaxStreamsUni, 0)
+	d.MaxIdleTimeout = max(d.MaxIdleTimeout, 0)
+	setDefault(&d.StreamWindow, defaultStreamWindow)
+	setDefault(&d.MaxStreamWindow, max(defaultMaxStreamWindow, d.StreamWindow))
+	setDefault(&d.ConnWindow, defaultConnWindow)
+	setDefault(&d.MaxConnWindow, max(defaultMaxConnWindow, d.ConnWindow))
+	setDefault(&d.SendBuffer, defaultSendBuffer)
+	setDefault(&d.DatagramQueue, defaultDatagramQueue)
+	setDefault(&d.MaxUDPPayload, defaultMaxUDPPayload)
+	setDefault(&d.MaxAckDelay, defaultMaxAckDelay)
+	if d.Rand == nil {
+		d.Rand = rand.Reader
+	}
+	if d.ConnIDs == nil {
+		d.ConnIDs = RandomConnIDs(defaultConnIDLen)
+	}
+	if d.CongestionControl == nil {
+		d.CongestionControl = func(c congestion.Config) congestion.Controller { return congestion.NewCUBIC(c) }
+	}
+	return d
+}
+
+func setDefault[T comparable](p *T, v T) {
+	var zero T
+	if *p == zero {
+		*p = v
+	}
+}
+
+// RandomConnIDs makes random connection IDs of n bytes, 0 to 20.
+type RandomConnIDs int
+
+// Len returns n.
+func (n RandomConnIDs) Len() int { return int(n) }
+
+// Generate copies random.
+func (n RandomConnIDs) Generate(id, random []byte) { copy(id, random) }

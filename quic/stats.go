@@ -1,0 +1,26 @@
+package quic
+
+import "time"
+
+// Stats is a snapshot of a connection's counters and of its current path.
+type Stats struct {
+	PacketsSent, PacketsReceived     uint64
+	PacketsLost, PacketsSpuriousLost uint64
+	PacketsDropped                   uint64 // received, but undecryptable, duplicate or malformed
+	BytesSent, BytesReceived         uint64 // UDP payload
+	BytesLost                        uint64
+	StreamBytesSent                  uint64 // payload of STREAM frames, retransmissions not counted
+	StreamBytesRetransmitted         uint64
+	StreamBytesReceived              uint64 // new bytes, duplicates not counted
+	DatagramsSent, DatagramsReceived uint64 // DATAGRAM frames
+	DatagramsDropped                 uint64 // received DATAGRAM frames that found the queue full
+	StreamsOpened, StreamsAccepted   uint64
+	PTOs                             uint64 // probe timeouts that fired
+	KeyUpdates                       uint64
+	PathChanges                      uint64
+
+	LatestRTT, SmoothedRTT, MinRTT, RTTVar time.Duration
+	CongestionWindow, BytesInFlight        int
+	PacingRate                             uint64 // bytes per second
+	PathMTU                                int    // bytes of UDP payload
+}
