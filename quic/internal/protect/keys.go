@@ -1,0 +1,179 @@
+package protect
+
+import (
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+)
+
+// A packetKey encrypts and decrypts the payloads of one key phase.
+type packetKey struct {
+	aead cipher.AEAD
+	// The nonce is the IV, whose last 8 bytes are XORed with the packet number (RFC 9001, Section 5.3).
+	// It is a field, since an array on the stack would escape into the AEAD's interface.
+	nonce  [nonceLen]byte
+	ivTail uint64
+}
+
+func newPacketKey(s *suite, key, iv []byte) (packetKey, error) {
+	aead, err := s.aead(key)
+	if err != nil {
+		return packetKey{}, err
+	}
+	k := packetKey{aead: aead, ivTail: binary.BigEndian.Uint64(iv[nonceLen-8:])}
+	copy(k.nonce[:], iv)
+	return k, nil
+}
+
+func derivePacketKey(v *version, s *suite, secret []byte) (packetKey, error) {
+	return newPacketKey(s, s.expandLabel(secret, v.key, s.keyLen), s.expandLabel(secret, v.iv, nonceLen))
+}
+
+func (k *packetKey) setNonce(pn uint64) []byte {
+	binary.BigEndian.PutUint64(k.nonce[nonceLen-8:], k.ivTail^pn)
+	return k.nonce[:]
+}
+
+// seal encrypts what is behind the header of b, in place, and protects the header.
+func (k *packetKey) seal(h *headerKey, b []byte, pnOff, pnLen int, pn uint64) []byte {
+	n := pnOff + pnLen
+	// The sample needs 4 bytes between the start of the packet number and the tag (RFC 9001, Section 5.4.2).
+	if len(b)-pnOff < maxPNLen {
+		panic("BUG: packet is too short to be sealed")
+	}
+	b = k.aead.Seal(b[:n], k.setNonce(pn), b[n:], b[:n])
+	h.protect(b, pnOff, pnLen)
+	return b
+}
+
+// open decrypts what is behind the header of b, in place.
+func (k *packetKey) open(b []byte, n int, pn uint64) ([]byte, error) {
+	payload, err := k.aead.Open(b[n:n], k.setNonce(pn), b[n:], b[:n])
+	if err != nil {
+		return nil, ErrDecrypt
+	}
+	return payload, nil
+}
+
+// keysOf derives what protects one direction from a secret of TLS.
+func keysOf(num uint32, id uint16, secret []byte) (*version, *suite, packetKey, headerKey, error) {
+	v := versionByNumber(num)
+	s, err := suiteByID(id)
+	if err != nil {
+		return nil, nil, packetKey{}, headerKey{}, err
+	}
+	if len(secret) != s.secretLen {
+		return nil, nil, packetKey{}, headerKey{}, fmt.Errorf("protect: secret of %d bytes for cipher suite %#04x, which has %d", len(secret), id, s.secretLen)
+	}
+	k, err := derivePacketKey(v, s, secret)
+	if err != nil {
+		return nil, nil, packetKey{}, headerKey{}, err
+	}
+	h, err := newHeaderKey(v, s, secret)
+	if err != nil {
+		return nil, nil, packetKey{}, headerKey{}, err
+	}
+	return v, s, k, h, nil
+}
+
+// A Sealer protects the packets of one direction with keys that do not change: those of the Initial and the Handshake space.
+type Sealer struct {
+	key packetKey
+	hp  headerKey
+}
+
+// NewSealer derives key, IV and header protection key (RFC 9001, Section 5.1) from a secret for the TLS cipher suite
+// (tls.TLS_AES_128_GCM_SHA256 and so on). It fails for a suite that QUIC does not use and for a secret of the wrong length.
+func NewSealer(version uint32, suite uint16, secret []byte) (*Sealer, error) {
+	_, _, key, hp, err := keysOf(version, suite, secret)
+	if err != nil {
+		return nil, err
+	}
+	return &Sealer{key: key, hp: hp}, nil
+}
+
+// Seal encrypts the packet b in place and protects its header. b begins with the header's first byte; the packet number,
+// encoded in pnLen bytes, is at pnOff; the payload follows it. b must have a capacity of [Overhead] bytes more, and the payload has to be
+// at least 4-pnLen bytes. Seal returns b with the tag.
+func (s *Sealer) Seal(b []byte, pnOff, pnLen int, pn uint64) []byte {
+	return s.key.seal(&s.hp, b, pnOff, pnLen, pn)
+}
+
+// An Opener is the counterpart of a [Sealer].
+type Opener struct {
+	key packetKey
+	hp  headerKey
+
+	failed uint64 // packets that were not authentic
+	limit  uint64 // of failed
+}
+
+// NewOpener is the counterpart of [NewSealer].
+func NewOpener(version uint32, suite uint16, secret []byte) (*Opener, error) {
+	_, s, key, hp, err := keysOf(version, suite, secret)
+	if err != nil {
+		return nil, err
+	}
+	return &Opener{key: key, hp: hp, limit: s.integrity}, nil
+}
+
+// Open removes header protection and decrypts b, one whole packet, in place; pnOff is where its packet number begins.
+// next is the packet number that is expected: one more than the largest that was received. The payload aliases b. b[0] is left without protection, so that the
+// caller can check its reserved bits.
+//
+// Open fails with [ErrDecrypt], or with [ErrLimit] from the packet on that reaches the integrity limit. What is in b then is told in the package's documentation:
+// the datagram may be a stateless reset.
+func (o *Opener) Open(b []byte, pnOff int, next uint64) (pn uint64, payload []byte, err error) {
+	if o.failed >= o.limit {
+		return 0, nil, ErrLimit
+	}
+	pnLen, ok := o.hp.unprotect(b, pnOff)
+	if !ok {
+		return 0, nil, ErrDecrypt
+	}
+	pn = decodeNumber(b[pnOff:pnOff+pnLen], next)
+	payload, err = o.key.open(b, pnOff+pnLen, pn)
+	if err != nil {
+		o.hp.restore(b, pnOff, pnLen)
+		o.failed++
+		if o.failed >= o.limit {
+			return 0, nil, ErrLimit
+		}
+		return 0, nil, err
+	}
+	return pn, payload, nil
+}
+
+// InitialKeys derives the keys of Initial packets from the client's first destination connection ID (RFC 9001, Section 5.2).
+// client tells whose keys they are: a client seals with the client's secret and opens with the server's.
+// A version that is not known is treated as version 1.
+func InitialKeys(version uint32, dstID []byte, client bool) (*Sealer, *Opener) {
+	v := versionByNumber(version)
+	initial, err := hkdf.Extract(sha256.New, dstID, v.salt[:])
+	if err != nil {
+		panic("BUG: HKDF-Extract: " + err.Error())
+	}
+	write, read := "client in", "server in"
+	if !client {
+		write, read = read, write
+	}
+	seal := &Sealer{}
+	open := &Opener{limit: aes128.integrity}
+	seal.key, seal.hp = mustInitial(v, aes128.expandLabel(initial, write, aes128.secretLen))
+	open.key, open.hp = mustInitial(v, aes128.expandLabel(initial, read, aes128.secretLen))
+	return seal, open
+}
+
+func mustInitial(v *version, secret []byte) (packetKey, headerKey) {
+	k, err := derivePacketKey(v, &aes128, secret)
+	if err != nil {
+		panic("BUG: Initial keys: " + err.Error())
+	}
+	h, err := newHeaderKey(v, &aes128, secret)
+	if err != nil {
+		panic("BUG: Initial keys: " + err.Error())
+	}
+	return k, h
+}
