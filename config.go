@@ -1,0 +1,72 @@
+package frittata
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/frittata-go/frittata/quic"
+)
+
+// RetryPolicy tells when a server makes clients prove their address before it
+// does any cryptography for them, at the price of a round trip (RFC 9000,
+// Section 8.1.2).
+type RetryPolicy uint8
+
+const (
+	// RetryAuto sends a Retry while a quarter of MaxHandshakes is in use.
+	RetryAuto RetryPolicy = iota
+	// RetryAlways sends a Retry to every client.
+	RetryAlways
+	// RetryNever leaves it to the application: see [IncomingConn.Retry].
+	RetryNever
+)
+
+// Config has the settings of a Transport and the defaults of its connections.
+// The zero value works but for QUIC.TLS, which a connection needs. A zero field
+// means its default. A Config must not change while it is in use.
+type Config struct {
+	// QUIC has the settings of connections for which none are given otherwise.
+	// Its ConnIDs, StatelessResetKey and Buffers are those of the Transport,
+	// for all of its connections.
+	QUIC quic.Config
+
+	// TokenKeys seal Retry tokens. Servers that share an address share them.
+	// The default are random keys of the Transport's own.
+	TokenKeys *quic.TokenKeys
+
+	// Retry tells when clients have to prove their address. Default RetryAuto.
+	Retry RetryPolicy
+
+	// MaxConns limits the connections of the Transport; a server refuses more.
+	// Default 100000; negative: no limit.
+	MaxConns int
+
+	// MaxHandshakes limits a server's handshakes under way, each of which has a
+	// goroutine and some 60 kB of memory. First flights beyond are dropped, so
+	// that a client tries again. Default 1024.
+	MaxHandshakes int
+
+	// MaxPending limits the first flights that wait for Accept. Default 1024.
+	MaxPending int
+
+	// PendingAge is how long a first flight waits for a decision before it is
+	// forgotten. Default 5 s.
+	PendingAge time.Duration
+
+	// InboxBytes limits what one connection keeps of the packets that come
+	// while it is busy. More is dropped, as a full socket would do. Default 1 MiB.
+	InboxBytes int
+
+
+	// Logger gets what an operator should know: panics of Applications and
+	// failures of the socket. Default: nothing is logged.
+	Logger *slog.Logger
+}
+
+const (
+	defaultMaxConns      = 100_000
+	defaultMaxHandshakes = 1024
+	defaultInboxBytes    = 1 << 20
+	defaultPendingAge    = 5 * time.Second
+	defaultMaxPending    = 1024
+)

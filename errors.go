@@ -1,0 +1,25 @@
+package frittata
+
+import (
+	"errors"
+	"fmt"
+	"net"
+)
+
+// Errors of this package; those of package quic tell why a connection closed.
+var (
+	// ErrTransportClosed: the Transport, or the Listener, was closed. It wraps net.ErrClosed.
+	ErrTransportClosed = fmt.Errorf("frittata: transport closed: %w", net.ErrClosed)
+	// ErrConnGone: the connection has ended and its strand with it. It wraps net.ErrClosed.
+	ErrConnGone = fmt.Errorf("frittata: connection gone: %w", net.ErrClosed)
+	// ErrIncomingGone: the client's first flight has expired, or was decided on before.
+	ErrIncomingGone = errors.New("frittata: incoming connection does not wait any more")
+	// ErrTooManyConns: Config.MaxConns is reached.
+	ErrTooManyConns = errors.New("frittata: too many connections")
+	// ErrTooManyHandshakes: Config.MaxHandshakes is reached.
+	ErrTooManyHandshakes = errors.New("frittata: too many handshakes")
+	// ErrListening: the Transport has a Listener already.
+	ErrListening = errors.New("frittata: transport is listening already")
+	// ErrPanic: a callback panicked.
+	ErrPanic = errors.New("frittata: panic in a callback")
+)
