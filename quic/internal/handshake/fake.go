@@ -24,16 +24,6 @@ const (
 // maxFakeMessage bounds what a peer can make the fake buffer.
 const maxFakeMessage = 1 << 16
 
-// The types of the fake's messages are TLS's.
-const (
-	typeClientHello         = 1
-	typeServerHello         = 2
-	typeNewSessionTicket    = 4
-	typeEncryptedExtensions = 8
-	typeCertificate         = 11
-	typeFinished            = 20
-)
-
 const fakeRandomLen = 32
 
 // NewFake makes a deterministic exchange with no security, of the shape of TLS's: a ClientHello that takes two datagrams; a ServerHello at LevelInitial; EncryptedExtensions with the
@@ -124,7 +114,7 @@ func (f *fake) HandleCrypto(l Level, b []byte) error {
 	}
 	for len(b) > 0 {
 		if l != f.read {
-			return f.fail(alertUnexpectedMessage, ErrLevel)
+			return f.fail(alertUnexpectedMessage, errLevel)
 		}
 		if f.frame.n < headLen {
 			n, ok := f.frame.header(b)

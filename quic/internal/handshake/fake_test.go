@@ -221,8 +221,8 @@ func TestFakeLimits(t *testing.T) {
 		}
 		server.err = server.h.HandleCrypto(test.level, test.data)
 		wantAlert(t, server, test.alert)
-		if test.level == LevelHandshake && !errors.Is(server.err, ErrLevel) {
-			t.Errorf("%v is not ErrLevel", server.err)
+		if test.level == LevelHandshake && !errors.Is(server.err, ErrProtocolViolation) {
+			t.Errorf("%v is not ErrProtocolViolation", server.err)
 		}
 	}
 }

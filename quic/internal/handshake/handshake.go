@@ -71,9 +71,14 @@ const (
 	alertNoApplicationProtocol = 120
 )
 
-// ErrLevel tells that the peer sent CRYPTO data at a level that is not the one that is read from. Data of a level that should have ended is a PROTOCOL_VIOLATION
-// (RFC 9001, Section 4.1.3); the [AlertError] around it, unexpected_message, may be sent as well.
-var ErrLevel = errors.New("handshake: CRYPTO data at the wrong encryption level")
+// ErrProtocolViolation is in the chain of an [AlertError] whose connection error RFC 9001 wants to be PROTOCOL_VIOLATION: for data of an encryption level that should have
+// ended (Section 4.1.3), and for a CertificateRequest after the handshake (Section 4.4). The alert, unexpected_message, is what TLS calls it.
+var ErrProtocolViolation = errors.New("handshake: protocol violation")
+
+var (
+	errLevel           = fmt.Errorf("%w: CRYPTO data at the wrong encryption level", ErrProtocolViolation)
+	errCertificateLate = fmt.Errorf("%w: certificate request after the handshake", ErrProtocolViolation)
+)
 
 var (
 	errClosed     = errors.New("handshake: closed")
@@ -118,6 +123,17 @@ func (q *events) pop() Event {
 	q.next++
 	return e
 }
+
+// Types of handshake messages (RFC 8446, Section 4). The fake's are the same.
+const (
+	typeClientHello         = 1
+	typeServerHello         = 2
+	typeNewSessionTicket    = 4
+	typeEncryptedExtensions = 8
+	typeCertificate         = 11
+	typeCertificateRequest  = 13
+	typeFinished            = 20
+)
 
 // A framer finds the messages in a stream of handshake messages: a type of 1 byte, a length of 3, and so many bytes (RFC 8446, Section 4).
 type framer struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 )
@@ -104,7 +105,7 @@ func (h *tlsHandshaker) HandleCrypto(l Level, b []byte) error {
 	// came of those before the bad one is then here already.
 	for len(b) > 0 {
 		if l != h.read {
-			h.err = &AlertError{alertUnexpectedMessage, ErrLevel}
+			h.err = &AlertError{alertUnexpectedMessage, errLevel}
 			return h.err
 		}
 		if h.frame.n < headLen {
@@ -113,7 +114,9 @@ func (h *tlsHandshaker) HandleCrypto(l Level, b []byte) error {
 			if !ok {
 				return nil
 			}
-			h.skip = h.isSurplusTicket()
+			if err := h.checkPostHandshake(h.frame.head[0]); err != nil {
+				return err
+			}
 			if err := h.feed(h.frame.head[:]); err != nil {
 				return err
 			}
@@ -133,13 +136,22 @@ func (h *tlsHandshaker) HandleCrypto(l Level, b []byte) error {
 // maxTickets is how many session tickets a client looks at. crypto/tls fails a connection at the 17th message after the handshake, though a server is free to send more.
 const maxTickets = 8
 
-func (h *tlsHandshaker) isSurplusTicket() bool {
-	const newSessionTicket = 4
-	if !h.client || !h.done || h.frame.head[0] != newSessionTicket {
-		return false
+// checkPostHandshake decides about a message that comes after the handshake, where there is nothing but tickets, from servers. For others crypto/tls loses the alert.
+func (h *tlsHandshaker) checkPostHandshake(typ byte) error {
+	if !h.done {
+		return nil
 	}
-	h.tickets++
-	return h.tickets > maxTickets
+	switch {
+	case h.client && typ == typeNewSessionTicket:
+		h.tickets++
+		h.skip = h.tickets > maxTickets
+		return nil
+	case h.client && typ == typeCertificateRequest:
+		h.err = &AlertError{alertUnexpectedMessage, errCertificateLate}
+	default: // a KeyUpdate, for one (RFC 9001, Section 6)
+		h.err = &AlertError{alertUnexpectedMessage, fmt.Errorf("handshake: message of type %d after the handshake", typ)}
+	}
+	return h.err
 }
 
 // feed gives crypto/tls a message or a piece of it.
