@@ -5,7 +5,7 @@ type Config struct {
 	// MaxFieldSectionSize limits what the peer may send as headers or
 	// trailers, in bytes as RFC 9114, Section 4.2.2 counts them: names and
 	// values uncompressed, and 32 for each field. It is advertised, and counted
-	// while decoding. Default 64 KiB. A request with more is answered with
+	// while decoding. Default 64 KiB, at most 1 GiB. A request with more is answered with
 	// status 431, anything else fails with H3_EXCESSIVE_LOAD.
 	MaxFieldSectionSize uint64
 
@@ -34,6 +34,9 @@ type Config struct {
 }
 
 const (
+	// maxMaxFieldSectionSize keeps lengths of field sections within an int.
+	maxMaxFieldSectionSize = 1 << 30
+
 	// defaultMaxFieldSectionSize is below net/http's 1 MiB, for a peer may have
 	// a hundred of them under way, and twice what is known to break real traffic.
 	defaultMaxFieldSectionSize = 64 << 10
@@ -47,5 +50,6 @@ func (cfg *Config) withDefaults() Config {
 	if d.MaxFieldSectionSize == 0 {
 		d.MaxFieldSectionSize = defaultMaxFieldSectionSize
 	}
+	d.MaxFieldSectionSize = min(d.MaxFieldSectionSize, maxMaxFieldSectionSize)
 	return d
 }
