@@ -185,8 +185,8 @@ func (p *Path) flushAck(now time.Duration, used bool) {
 		SmoothedRTT:   p.RTT.Smoothed(),
 		PriorInFlight: b.priorInFlight,
 		InFlight:      p.InFlight,
-		AppLimited:    p.rate.appLimited != 0 && !used,
 	}
 	p.rate.sample(&a.Rate, now, b.newest, p.RTT.least)
+	a.AppLimited = p.rate.appLimited != 0 && !used
 	p.CC.OnAck(a)
 }
