@@ -18,7 +18,7 @@ var ErrUpdateTooSoon = errors.New("protect: key update is not allowed yet")
 // The two directions have a phase each. Ours leads or is level: it moves when we update, or when the first packet of a phase of the peer's that is ahead of it arrives; the
 // reading phase moves with the first packet that opens with the next keys.
 //
-// Key and IV of the next reading phase are derived in advance (Section 6.3), but the AEAD of them, which is most of what a phase weighs (768 bytes for AES-GCM, and 200 ns to build),
+// Key and IV of the next reading phase are derived in advance (Section 6.3), but the AEAD of them, which is most of what a phase weighs (768 bytes for AES-GCM, and some 0.6 µs to build),
 // is only made when a packet with another phase bit asks for it, and then stays. So a connection that never updates, as most do, does not pay for it,
 // and what can be learnt from the time is that one packet per phase, authentic or not, was the first whose bit differed.
 type AppKeys struct {
