@@ -96,13 +96,13 @@ func (r *Recovery[S]) handleAck(space wire.Space, now time.Duration, a *ackFrame
 	if len(sp.late) > 0 {
 		r.handleLate(sp, now, before)
 	}
-	if largest != nil {
-		sp.largestPath = largest.path
-		if eliciting {
-			r.sampleRTT(space, now, largest, a.delay)
-		}
+	if largest != nil && eliciting {
+		r.sampleRTT(space, now, largest, a.delay)
 	}
 	if grown {
+		if largest != nil {
+			sp.largestPath = largest.path
+		}
 		r.handleECN(sp, now, a, largest)
 	}
 	if newly || grown {

@@ -302,4 +302,3 @@ func BenchmarkAckTrackerGaps(b *testing.B) {
 		pn += 2
 	}
 }
-

@@ -17,15 +17,12 @@ func (r *Recovery[S]) detectLost(space wire.Space, now time.Duration, h Handler[
 	if !sp.hasAcked {
 		return
 	}
-	// Packets up to limit are past the packet threshold.
-	limit, past := uint64(0), false
-	if d := r.threshold; sp.largestAcked >= d {
-		limit, past = sp.largestAcked-d, true
-		if space == wire.SpaceApp && r.skips.within(limit, sp.largestAcked) {
-			// A number that was skipped is no packet that arrived.
-			if past = limit > 0; past {
-				limit--
-			}
+	// Packets before overtaken are past the packet threshold.
+	overtaken := uint64(0)
+	if sp.largestAcked >= r.threshold {
+		overtaken = sp.largestAcked - r.threshold + 1
+		if space == wire.SpaceApp {
+			overtaken = r.skips.before(overtaken, sp.largestAcked)
 		}
 	}
 	var path *Path // of the packet before
@@ -44,7 +41,7 @@ func (r *Recovery[S]) detectLost(space wire.Space, now time.Duration, h Handler[
 		}
 		if !p.inFlight {
 			// Nobody waits for it, but it must not hold the ring.
-			if past && p.pn <= limit {
+			if p.pn < overtaken {
 				sp.settle(p, packetGone)
 				r.reportLost(space, p, h)
 			}
@@ -55,9 +52,8 @@ func (r *Recovery[S]) detectLost(space wire.Space, now time.Duration, h Handler[
 			delay = path.RTT.lossDelay()
 			persistent = persistentThreshold * path.RTT.PTO(r.maxAckDelay)
 		}
-		// Another path's packets overtake: their order tells nothing.
-		overtaken := past && p.pn <= limit && path == sp.largestPath
-		if t := p.sent + delay; t <= now || overtaken {
+		// The order of packets of different paths tells nothing.
+		if t := p.sent + delay; t <= now || p.pn < overtaken && path == sp.largestPath {
 			r.onLost(space, now, p, persistent, h)
 		} else if sp.lossTime == 0 || t < sp.lossTime {
 			sp.lossTime = t

@@ -110,9 +110,10 @@ func (m *model) ackSome(space wire.Space, choose func(p *modelPacket) bool) {
 	if len(pns) == 0 {
 		return
 	}
+	before, grown := m.nacked, false
 	last := m.find(space, pns[len(pns)-1])
 	if l := m.largest[space]; l == nil || last.pn > l.pn {
-		m.largest[space] = last
+		m.largest[space], grown = last, true
 	}
 	m.ackVia(space, pns)
 	for _, p := range want {
@@ -120,7 +121,7 @@ func (m *model) ackSome(space wire.Space, choose func(p *modelPacket) bool) {
 			m.t.Fatalf("packet %d was not acked", p.pn)
 		}
 	}
-	if len(want) > 0 {
+	if grown || m.nacked > before {
 		m.detectLost(space)
 	}
 }

@@ -28,14 +28,9 @@ func (r *rate) onSent(s *rateSnapshot, now time.Duration, size, inFlight int) {
 	if inFlight <= size {
 		r.firstSent, r.deliveredAt = now, now
 	}
-	*s = rateSnapshot{
-		delivered:   r.delivered,
-		lost:        r.lost,
-		deliveredAt: r.deliveredAt,
-		firstSent:   r.firstSent,
-		inFlight:    uint32(inFlight),
-		appLimited:  r.appLimited != 0,
-	}
+	s.delivered, s.lost = r.delivered, r.lost
+	s.deliveredAt, s.firstSent = r.deliveredAt, r.firstSent
+	s.inFlight, s.appLimited = uint32(inFlight), r.appLimited != 0
 }
 
 // markAppLimited tells that what is in flight now is all that there was to send.

@@ -209,21 +209,13 @@ func (r *Recovery[S]) OnSent(space wire.Space, s *Sent) {
 		// Rather than let the ring grow we forget what may never be acknowledged.
 		sp.popPlain()
 	}
+	// Field by field: a composite literal would be built elsewhere and copied.
 	p := sp.packets.push()
-	*p = packet{
-		pn:           s.PN,
-		sent:         now,
-		path:         s.Path,
-		largestAcked: s.LargestAcked,
-		size:         uint32(s.Size),
-		frame:        sp.frames.end,
-		frames:       uint16(n),
-		eliciting:    s.AckEliciting,
-		inFlight:     inFlight,
-		mtuProbe:     s.MTUProbe,
-		ect:          s.ECT,
-		hasAck:       s.HasAck,
-	}
+	p.pn, p.sent, p.path = s.PN, now, s.Path
+	p.largestAcked, p.hasAck = s.LargestAcked, s.HasAck
+	p.size, p.frame, p.frames = uint32(s.Size), sp.frames.end, uint16(n)
+	p.state, p.requeued = packetUnsettled, false
+	p.eliciting, p.inFlight, p.mtuProbe, p.ect = s.AckEliciting, inFlight, s.MTUProbe, s.ECT
 	sp.frames.end = sp.frames.open
 	if s.AckEliciting {
 		sp.eliciting++

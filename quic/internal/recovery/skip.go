@@ -2,6 +2,7 @@ package recovery
 
 import (
 	"math/rand/v2"
+	"slices"
 
 	"github.com/frittata-go/frittata/quic/internal/ranges"
 )
@@ -57,14 +58,21 @@ func (s *skips) oldest(pn uint64) uint64 {
 	return pn
 }
 
-// within tells whether a skipped number is in [start, end).
-func (s *skips) within(start, end uint64) bool {
-	for i := s.number - 1; i >= 0 && s.pn[i] >= start; i-- {
-		if s.pn[i] < end {
-			return true
+// before returns the number before limit that is as many packets that were sent
+// before largest as limit is numbers.
+func (s *skips) before(limit, largest uint64) uint64 {
+	for i := s.number - 1; i >= 0 && s.pn[i]+1 >= limit && limit > 0; i-- {
+		if s.pn[i] < largest {
+			limit--
 		}
 	}
-	return false
+	return limit
+}
+
+// has tells whether pn was skipped.
+func (s *skips) has(pn uint64) bool {
+	_, ok := slices.BinarySearch(s.pn[:s.number], pn)
+	return ok
 }
 
 // acked tells whether a skipped number is in one of the ranges, which are descending.
