@@ -25,8 +25,8 @@ type cubic struct {
 	c       cubicState
 	saved   cubicState // c before the last congestion event
 
-	carry    float64       // of the window's growth, less than a byte
-	lastTime time.Duration // of the last event in congestion avoidance
+	carry   float64       // of the window's growth, less than a byte
+	counted time.Duration // up to when time counts for the epoch, or was taken out of it
 }
 
 // cubicState is what an undone congestion event brings back (RFC 9438, Section 4.9.2).
@@ -54,31 +54,30 @@ func (c *cubic) Name() string { return "cubic" }
 
 func (c *cubic) OnSent(s *Sent) {
 	c.hystart.onSent(s.Now)
-	if s.InFlight <= s.Size && c.c.begun {
-		// The path was idle: that time does not count (RFC 9438, Section 4.2).
+	if s.InFlight <= s.Size {
+		// The path was idle.
 		c.skipTime(s.Now)
 	}
-	c.lastTime = s.Now
 }
 
-// skipTime moves the epoch on by the time since the last event.
+// skipTime moves the epoch on by the time that has not been counted yet: t must not
+// include periods without growth for want of data (RFC 9438, Section 4.2).
 func (c *cubic) skipTime(now time.Duration) {
-	if d := now - c.lastTime; d > 0 {
+	if d := now - c.counted; d > 0 && c.c.begun {
 		c.c.epoch = min(c.c.epoch+d, now)
 	}
+	c.counted = max(c.counted, now)
 }
 
 func (c *cubic) OnAck(a *Ack) {
 	if !c.mayGrow(a) {
-		if a.AppLimited && c.c.begun {
-			// RFC 9438, Section 4.2: t must not include periods without growth
-			// for want of data.
+		if a.AppLimited {
 			c.skipTime(a.Now)
 		}
-		c.lastTime = a.Now
+		c.counted = max(c.counted, a.Now)
 		return
 	}
-	c.lastTime = a.Now
+	c.counted = max(c.counted, a.Now)
 	if !c.InSlowStart() {
 		c.avoid(a)
 		return

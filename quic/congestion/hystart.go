@@ -54,17 +54,18 @@ func (h *hystart) onAck(a *Ack) (divisor int, over bool) {
 		h.cur = min(h.cur, a.LatestRTT)
 		h.samples++
 	}
-	if h.samples >= hystartSamples {
-		switch {
-		case h.conservative:
-			if h.cur < h.baseline {
-				h.conservative = false // it was but jitter
-			}
-		case h.last != noRTT && h.cur != noRTT:
-			threshold := max(hystartMinThreshold, min(h.last/hystartDivisor, hystartMaxThreshold))
-			if h.cur >= h.last+threshold {
-				h.conservative, h.rounds, h.baseline = true, 0, h.cur
-			}
+	switch {
+	case h.conservative:
+		// One sample tells that the queue is gone; RFC 9406 waits for eight. That
+		// matters where one ACK comes for many packets, and where the RTT is less than the
+		// jitter of schedulers.
+		if h.cur < h.baseline {
+			h.conservative = false
+		}
+	case h.samples >= hystartSamples && h.last != noRTT && h.cur != noRTT:
+		threshold := max(hystartMinThreshold, min(h.last/hystartDivisor, hystartMaxThreshold))
+		if h.cur >= h.last+threshold {
+			h.conservative, h.rounds, h.baseline = true, 0, h.cur
 		}
 	}
 	if h.conservative {
