@@ -59,7 +59,7 @@ func TestHyStartEndsSlowStart(t *testing.T) {
 		return l
 	}
 	with, without := run(Config{}), run(Config{DisableHyStart: true})
-	if with.lost > without.lost/20 || with.cc.Window() < rate/20 {
+	if with.lost > without.lost/10 || with.cc.Window() < rate/20 {
 		t.Errorf("with HyStart++ %d bytes are lost, without %d; the window is %d", with.lost, without.lost, with.cc.Window())
 	}
 }
