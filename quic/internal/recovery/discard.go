@@ -59,12 +59,16 @@ func spaceAfter[S any](sp *space[S]) space[S] {
 	}
 }
 
+// minIdle is for how long nothing has to be in flight before memory is let go of:
+// what pauses for less keeps it.
+const minIdle = time.Second
+
 // maybeTrimLater has memory let go of in a while if nothing is in flight any more.
 func (r *Recovery[S]) maybeTrimLater(now time.Duration) {
 	if r.trimAt != 0 || r.active == nil || r.outstanding() > 0 || !r.bloated() {
 		return
 	}
-	r.trimAt = now + 3*r.active.RTT.PTO(r.maxAckDelay)
+	r.trimAt = now + max(3*r.active.RTT.PTO(r.maxAckDelay), minIdle)
 }
 
 // bloated tells whether more memory is held than an idle connection should.
