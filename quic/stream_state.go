@@ -11,9 +11,13 @@ type streamState struct {
 	send sendHalf
 	recv recvHalf
 
-	held bool // HoldStream: no new credit for the peer before ReleaseStream
+	urgency     uint8
+	incremental bool
+	held        bool // HoldStream: no new credit for the peer before ReleaseStream
+	credited    bool // the peer got credit for another stream in this one's place
+	removed     bool
 
-	sendNode  stream.Node[*streamState] // has data, or its end, to send
+	sendNode  stream.Node[*streamState] // has data to send
 	lostNode  stream.Node[*streamState] // has data to send again
 	ctlNode   stream.Node[*streamState] // has control frames to send
 	readNode  stream.Node[*streamState] // for NextReadable
@@ -40,6 +44,7 @@ type sendHalf struct {
 type recvHalf struct {
 	buf       stream.RecvBuffer
 	window    stream.RecvWindow
+	highest   uint64 // end of what was received
 	final     uint64 // the final size, if haveFinal
 	resetCode uint64
 	stopCode  uint64
@@ -51,19 +56,24 @@ type recvHalf struct {
 	done      bool // the application knows its end, or wants no more and the final size is known
 }
 
-// sendable tells whether new bytes or the end can go out as far as the
-// stream's own window allows.
+// sendable tells whether new bytes can go out as far as the stream's own window allows.
 func (h *sendHalf) sendable() bool {
-	if h.done || h.reset.isSet() {
-		return false
-	}
-	unsent := h.buf.Unsent()
-	return unsent > 0 && h.window.Available() > 0 || unsent == 0 && h.fin.due()
+	return !h.done && !h.reset.isSet() && h.buf.Unsent() > 0 && h.window.Available() > 0
+}
+
+// finAlone tells whether the end of the stream is due and all before it was sent.
+func (h *sendHalf) finAlone() bool {
+	return h.fin.due() && !h.reset.isSet() && h.buf.Unsent() == 0
+}
+
+// allSent tells whether nothing new of the half will go out.
+func (h *sendHalf) allSent() bool {
+	return h.done || h.reset.isSet() && !h.reset.due() || h.fin.isSet() && !h.fin.due() && h.buf.Unsent() == 0
 }
 
 // hasControl tells whether the stream has control frames to send.
 func (s *streamState) hasControl() bool {
-	return s.send.reset.due() || s.send.blocked.due() || s.recv.maxData.due() || s.recv.stop.due()
+	return s.send.reset.due() || s.send.finAlone() || s.send.blocked.due() || s.recv.maxData.due() || s.recv.stop.due()
 }
 
 // finished tells whether both halves are done.

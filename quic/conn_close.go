@@ -1,0 +1,285 @@
+package quic
+
+import (
+	"errors"
+	"time"
+
+	"github.com/frittata-go/frittata/quic/internal/wire"
+)
+
+// lifePhase is where a connection stands between its beginning and its end
+// (RFC 9000, Section 10).
+type lifePhase uint8
+
+const (
+	phaseOpen     lifePhase = iota
+	phaseClosing            // we sent CONNECTION_CLOSE, or are about to
+	phaseDraining           // the peer sent it: nothing more goes out
+	phaseGone
+)
+
+// drainPTOs is how many probe timeouts the closing and draining phases last
+// (RFC 9000, Section 10.2).
+const drainPTOs = 3
+
+// maxCloseReason bounds the reason of a CONNECTION_CLOSE that we send, in bytes.
+const maxCloseReason = 1024
+
+// lifeState is how the connection ends, and the timers that end it.
+type lifeState struct {
+	phase lifePhase
+	err   error
+
+	closeFrame closeFrame
+	closeDue   bool
+	closeHeard uint // datagrams since the close
+	drainEnd   time.Duration
+
+	handshakeEnd time.Duration
+	idleTimeout  time.Duration // 0: none
+	idleStart    time.Duration // of the present idle period
+	lastReceived time.Duration
+	elicited     bool // an ack-eliciting packet was sent since the last one received
+}
+
+// closeFrame is the content of our CONNECTION_CLOSE.
+type closeFrame struct {
+	app       bool
+	code      uint64
+	frameType uint64
+	reason    string
+}
+
+func (l *lifeState) init(cfg *Config) {
+	l.idleTimeout = cfg.MaxIdleTimeout
+	l.handshakeEnd = cfg.HandshakeTimeout
+}
+
+// onPeerParams takes the lesser of both idle timeouts (RFC 9000, Section 10.1).
+func (l *lifeState) onPeerParams(p *wire.TransportParameters) {
+	if p.MaxIdleTimeout == 0 {
+		return
+	}
+	peer := time.Duration(min(p.MaxIdleTimeout, uint64(maxDuration/time.Millisecond))) * time.Millisecond
+	if l.idleTimeout == 0 || peer < l.idleTimeout {
+		l.idleTimeout = peer
+	}
+}
+
+// maxDuration bounds durations that a peer names, so that sums stay far from overflow.
+const maxDuration = 1 << 60 * time.Nanosecond
+
+// onReceived restarts the idle period when a packet was processed.
+func (l *lifeState) onReceived(now time.Duration) {
+	l.lastReceived, l.idleStart = now, now
+	l.elicited = false
+}
+
+// onElicitingSent restarts it with the first ack-eliciting packet after that.
+func (l *lifeState) onElicitingSent(now time.Duration) {
+	if !l.elicited {
+		l.elicited = true
+		l.idleStart = now
+	}
+}
+
+// idleDeadline is when the connection is idle for too long: at least three probe timeouts (RFC 9000, Section 10.1).
+func (c *Conn) idleDeadline() (time.Duration, bool) {
+	if c.life.idleTimeout == 0 || !c.hs.complete {
+		return 0, false
+	}
+	d := max(c.life.idleTimeout, drainPTOs*c.pto())
+	return c.life.idleStart + d, true
+}
+
+// keepAliveDeadline is when a PING is due for want of packets.
+func (c *Conn) keepAliveDeadline() (time.Duration, bool) {
+	if c.cfg.KeepAlive <= 0 || !c.hs.connected || c.pingDue || c.life.elicited {
+		return 0, false
+	}
+	return c.life.lastReceived + c.cfg.KeepAlive, true
+}
+
+// pto is the probe timeout of the path in use, without backoff.
+func (c *Conn) pto() time.Duration {
+	return c.paths.active.rp.RTT.PTO(c.peerMaxAckDelay)
+}
+
+func transportErr(code TransportErrorCode, frameType uint64, reason string) *TransportError {
+	return &TransportError{Code: code, FrameType: frameType, Reason: reason}
+}
+
+// fromWireErr makes what a parser found a TransportError.
+func fromWireErr(err error) error {
+	var w *wire.Error
+	if errors.As(err, &w) {
+		return transportErr(TransportErrorCode(w.Code), w.FrameType, w.Reason)
+	}
+	return err
+}
+
+// Close closes the connection: the peer is told e, and what streams have not
+// sent yet is lost. It does nothing if the connection is closed already.
+func (c *Conn) Close(e CloseError) {
+	code := min(e.Code, wire.MaxVarint)
+	if e.Application {
+		c.fail(&ApplicationError{Code: code, Reason: e.Reason})
+		return
+	}
+	if code == uint64(NoError) && e.Reason == "" {
+		c.fail(ErrClosed)
+		return
+	}
+	c.fail(&TransportError{Code: TransportErrorCode(code), Reason: e.Reason})
+}
+
+// fail closes the connection because of a local decision or of what the peer did wrong.
+func (c *Conn) fail(err error) {
+	if c.life.phase != phaseOpen {
+		return
+	}
+	f := &c.life.closeFrame
+	var te *TransportError
+	var ae *ApplicationError
+	switch {
+	case errors.As(err, &ae):
+		*f = closeFrame{app: true, code: ae.Code, reason: ae.Reason}
+	case errors.As(err, &te):
+		*f = closeFrame{code: uint64(te.Code), frameType: te.FrameType, reason: te.Reason}
+	case errors.Is(err, ErrClosed):
+		*f = closeFrame{code: uint64(NoError)}
+	default:
+		// What went wrong inside is for this end alone.
+		*f = closeFrame{code: uint64(InternalError)}
+	}
+	if len(f.reason) > maxCloseReason {
+		f.reason = f.reason[:maxCloseReason]
+	}
+	c.life.closeDue = true
+	c.end(phaseClosing, err)
+}
+
+// end enters one of the last phases and frees what only an open connection needs.
+func (c *Conn) end(phase lifePhase, err error) {
+	if c.life.err == nil {
+		c.life.err = err
+		c.events.set(EventClosed)
+	}
+	c.life.phase = phase
+	c.life.drainEnd = c.now + drainPTOs*c.pto()
+	c.strs.close()
+	c.dgrams.close()
+	c.hs.release()
+	c.hs.undecryptable = nil
+	for i := range c.spaces {
+		c.spaces[i].crypto.recv.Discard()
+		c.spaces[i].crypto.send.Discard()
+	}
+	if phase == phaseGone {
+		c.dirty = true
+	}
+}
+
+// Abort ends the connection at once with err. Nothing is sent.
+func (io *IO) Abort(err error) {
+	if io.c.life.phase != phaseGone {
+		io.c.end(phaseGone, err)
+	}
+}
+
+// handleConnectionClose takes CONNECTION_CLOSE (RFC 9000, Section 10.2.2).
+func (c *Conn) handleConnectionClose(f *wire.Frame) {
+	reason := string(f.Data)
+	if f.Type == wire.FrameConnectionCloseApp {
+		c.end(phaseDraining, &ApplicationError{Code: f.ErrorCode, Reason: reason, Remote: true})
+		return
+	}
+	c.end(phaseDraining, &TransportError{Code: TransportErrorCode(f.ErrorCode), FrameType: f.FrameType, Reason: reason, Remote: true})
+}
+
+// onReceivedClosing answers what a peer sends that has not got our
+// CONNECTION_CLOSE, ever more rarely (RFC 9000, Section 10.2.1).
+func (c *Conn) onReceivedClosing() {
+	c.life.closeHeard++
+	if n := c.life.closeHeard; n&(n-1) == 0 {
+		c.life.closeDue = true
+	}
+}
+
+// Deadline tells when HandleDeadline has to be called, unless another call
+// changes that before. It is not valid until Transmit has returned false.
+func (io *IO) Deadline() (time.Time, bool) {
+	d, ok := io.c.deadline()
+	if !ok {
+		return time.Time{}, false
+	}
+	return io.c.epoch.Add(d), true
+}
+
+func (c *Conn) deadline() (at time.Duration, ok bool) {
+	earlier := func(d time.Duration, is bool) {
+		if is && (!ok || d < at) {
+			at, ok = d, true
+		}
+	}
+	switch c.life.phase {
+	case phaseGone:
+		return 0, false
+	case phaseClosing, phaseDraining:
+		return c.life.drainEnd, true
+	}
+	if !c.hs.complete {
+		earlier(c.life.handshakeEnd, true)
+	}
+	earlier(c.idleDeadline())
+	earlier(c.keepAliveDeadline())
+	earlier(c.loss.Deadline())
+	for i := range c.spaces {
+		if c.canSeal(wire.Space(i)) {
+			earlier(c.spaces[i].acks.Deadline())
+		}
+	}
+	earlier(c.paths.deadline())
+	if p := c.paths.active; c.hs.connected && p.rp.Window() >= p.mtu.size && c.hasAppData() {
+		earlier(p.rp.Release(c.now), true)
+	}
+	return at, ok
+}
+
+// HandleDeadline does what is due at now. Calling it too early does no harm.
+func (io *IO) HandleDeadline(now time.Time) {
+	c := io.c
+	c.setNow(now)
+	switch c.life.phase {
+	case phaseGone:
+		return
+	case phaseClosing, phaseDraining:
+		if c.now >= c.life.drainEnd {
+			c.end(phaseGone, c.life.err)
+		}
+		return
+	}
+	if !c.hs.complete && c.now >= c.life.handshakeEnd {
+		c.end(phaseGone, &HandshakeTimeoutError{Heard: c.hs.heard})
+		return
+	}
+	if d, ok := c.idleDeadline(); ok && c.now >= d {
+		// RFC 9000, Section 10.1: the state is discarded silently.
+		c.end(phaseGone, &IdleTimeoutError{})
+		return
+	}
+	if d, ok := c.keepAliveDeadline(); ok && c.now >= d {
+		c.pingDue = true
+	}
+	if d, ok := c.loss.Deadline(); ok && c.now >= d {
+		c.onLossTimeout()
+	}
+	for _, p := range c.paths.list {
+		if p.challengeTimeout != 0 && c.now >= p.challengeTimeout {
+			c.onPathTimeout(p)
+			if c.life.phase != phaseOpen {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,270 @@
+package quic
+
+import (
+	"github.com/frittata-go/frittata/quic/internal/wire"
+)
+
+// maxStreamGaps bounds the pieces of one stream that wait for what comes before
+// them. With packets of 1200 bytes it allows windows of several MB with every
+// second packet lost.
+const maxStreamGaps = 2048
+
+// handleStream takes a STREAM frame (RFC 9000, Section 19.8).
+func (c *Conn) handleStream(f *wire.Frame) error {
+	st, err := c.streamFor(f, false)
+	if st == nil || err != nil {
+		return err
+	}
+	r := &st.recv
+	end := f.Offset + uint64(len(f.Data))
+	if err := c.checkFinalSize(st, f.Type, end, f.Fin); err != nil {
+		return err
+	}
+	if r.done || r.reset {
+		return nil
+	}
+	if err := c.receivedUpTo(st, f.Type, end); err != nil {
+		return err
+	}
+	if f.Fin {
+		r.final, r.haveFinal = end, true
+	}
+	if r.stopped {
+		if r.haveFinal {
+			c.endStopped(st)
+		}
+		return nil
+	}
+	before := r.buf.Readable()
+	if len(f.Data) > 0 {
+		if err := r.buf.Insert(c.cfg.Buffers, f.Offset, f.Data, maxStreamGaps); err != nil {
+			// More holes than a path makes: the peer is after our memory.
+			return transportErr(InternalError, f.Type, "too many gaps in a stream")
+		}
+	}
+	after := r.buf.Readable()
+	if after > before {
+		c.stats.StreamBytesReceived += uint64(after - before)
+	}
+	if after > before || f.Fin && r.buf.ReadOffset()+uint64(after) == r.final {
+		c.armRead(st)
+	}
+	return nil
+}
+
+// checkFinalSize enforces RFC 9000, Section 4.5.
+func (c *Conn) checkFinalSize(st *streamState, frameType, end uint64, fin bool) error {
+	r := &st.recv
+	switch {
+	case r.haveFinal && (end > r.final || fin && end != r.final):
+		return transportErr(FinalSizeError, frameType, "data beyond the final size, or another final size")
+	case fin && end < r.highest:
+		return transportErr(FinalSizeError, frameType, "final size below what was received")
+	}
+	return nil
+}
+
+// receivedUpTo charges both windows with new data (RFC 9000, Section 4.1).
+func (c *Conn) receivedUpTo(st *streamState, frameType, end uint64) error {
+	r := &st.recv
+	if end <= r.highest {
+		return nil
+	}
+	if end > r.window.Limit() {
+		return transportErr(FlowControlError, frameType, "more data than the stream's limit")
+	}
+	n := end - r.highest
+	if c.strs.received+n > c.strs.recvWindow.Limit() {
+		return transportErr(FlowControlError, frameType, "more data than the connection's limit")
+	}
+	c.strs.received += n
+	r.highest = end
+	if r.stopped {
+		c.consumed(n)
+	}
+	return nil
+}
+
+// consumed gives the peer connection credit for bytes that are read, or not wanted.
+func (c *Conn) consumed(n uint64) {
+	if n > 0 && c.strs.recvWindow.OnRead(int(n), c.now, c.paths.active.rp.RTT.Smoothed()) {
+		c.strs.maxData.set()
+	}
+}
+
+// handleResetStream takes RESET_STREAM (RFC 9000, Section 19.4).
+func (c *Conn) handleResetStream(f *wire.Frame) error {
+	st, err := c.streamFor(f, false)
+	if st == nil || err != nil {
+		return err
+	}
+	r := &st.recv
+	if err := c.checkFinalSize(st, f.Type, f.FinalSize, true); err != nil {
+		return err
+	}
+	if r.done || r.reset {
+		return nil
+	}
+	if err := c.receivedUpTo(st, f.Type, f.FinalSize); err != nil {
+		return err
+	}
+	if r.haveFinal && r.buf.ReadOffset()+uint64(r.buf.Readable()) == r.final && !r.stopped {
+		return nil // RFC 9000, Section 3.2: all data is there, so the reset may be ignored
+	}
+	r.final, r.haveFinal = f.FinalSize, true
+	if r.stopped {
+		c.endStopped(st)
+		return nil
+	}
+	c.consumed(r.final - r.buf.ReadOffset())
+	r.buf.Discard()
+	r.reset, r.resetCode = true, f.ErrorCode
+	r.maxData.clear()
+	c.armRead(st)
+	return nil
+}
+
+// endStopped ends the receiving half of a stream that we want no more of, when its final size is known.
+func (c *Conn) endStopped(st *streamState) {
+	r := &st.recv
+	r.stop.clear()
+	r.done = true
+	c.strs.read.Remove(&st.readNode)
+	c.maybeFinish(st)
+}
+
+// handleBlocked takes DATA_BLOCKED and STREAMS_BLOCKED: they tell nothing that we do not
+// know, but a limit that could be raised is raised.
+func (c *Conn) handleBlocked(f *wire.Frame) {
+	switch f.Type {
+	case wire.FrameStreamsBlockedBidi, wire.FrameStreamsBlockedUni:
+		d := Bidi
+		if f.Type == wire.FrameStreamsBlockedUni {
+			d = Uni
+		}
+		if p := &c.strs.peer[d]; p.credit > 0 {
+			c.raiseStreamLimit(p)
+		}
+	}
+}
+
+// handleStreamDataBlocked takes STREAM_DATA_BLOCKED (RFC 9000, Section 19.13).
+func (c *Conn) handleStreamDataBlocked(f *wire.Frame) error {
+	_, err := c.streamFor(f, false)
+	return err
+}
+
+// readable returns the stream whose receiving half can be read, or why there is none.
+func (c *Conn) readable(id StreamID) (*streamState, error) {
+	st := c.strs.find(id)
+	if st == nil {
+		if c.life.err != nil {
+			return nil, c.life.err
+		}
+		return nil, ErrNoStream
+	}
+	if st.recv.stopped || st.id.Dir() == Uni && st.id.ServerInitiated() != c.client {
+		return nil, ErrNoStream
+	}
+	return st, nil
+}
+
+// StreamRead copies what has arrived in order to p. fin tells that the stream's
+// end was reached with these bytes. Neither bytes nor fin nor an error: nothing is there now, and
+// NextReadable will tell. After the peer's reset the error is a *StreamResetError.
+func (c *Conn) StreamRead(id StreamID, p []byte) (n int, fin bool, err error) {
+	st, err := c.readable(id)
+	if err != nil {
+		return 0, false, err
+	}
+	if st.recv.reset {
+		return 0, false, c.readReset(st)
+	}
+	n = st.recv.buf.Read(p)
+	return n, c.afterRead(st, n), nil
+}
+
+// StreamReadBuf is StreamRead by ownership, of at most most bytes: the caller
+// releases b. b is nil when nothing is there; fin may be true all the same.
+func (c *Conn) StreamReadBuf(id StreamID, most int) (b *Buffer, fin bool, err error) {
+	st, err := c.readable(id)
+	if err != nil {
+		return nil, false, err
+	}
+	if st.recv.reset {
+		return nil, false, c.readReset(st)
+	}
+	n := 0
+	if b = st.recv.buf.ReadBuf(most); b != nil {
+		n = len(b.B)
+	}
+	return b, c.afterRead(st, n), nil
+}
+
+// StreamReadable returns how many bytes StreamRead would return now.
+func (c *Conn) StreamReadable(id StreamID) int {
+	if st, err := c.readable(id); err == nil {
+		return st.recv.buf.Readable()
+	}
+	return 0
+}
+
+func (c *Conn) readReset(st *streamState) error {
+	st.recv.done = true
+	err := &StreamResetError{Stream: st.id, Code: st.recv.resetCode}
+	c.maybeFinish(st)
+	return err
+}
+
+// afterRead renews the windows and tells whether the stream is at its end.
+func (c *Conn) afterRead(st *streamState, n int) (fin bool) {
+	r := &st.recv
+	if n > 0 {
+		c.consumed(uint64(n))
+		// A stream whose end is known needs no more credit.
+		if r.window.OnRead(n, c.now, c.paths.active.rp.RTT.Smoothed()) && !r.haveFinal {
+			r.maxData.set()
+			c.armControl(st)
+			c.strs.recvWindow.Grow(r.window.Window() + r.window.Window()/2)
+		}
+	}
+	if !r.haveFinal || r.buf.ReadOffset() != r.final {
+		return false
+	}
+	r.maxData.clear()
+	if !r.done {
+		r.done = true
+		c.maybeFinish(st)
+	}
+	return true
+}
+
+// StopSending asks the peer to end its half of the stream (RFC 9000, Section
+// 3.5), and drops what came and what will. code is the application protocol's.
+func (c *Conn) StopSending(id StreamID, code uint64) error {
+	if c.life.err != nil {
+		return c.life.err
+	}
+	st, err := c.readable(id)
+	if err != nil {
+		return err
+	}
+	r := &st.recv
+	if r.done {
+		return nil
+	}
+	if !r.reset {
+		c.consumed(r.highest - r.buf.ReadOffset())
+	}
+	r.buf.Discard()
+	r.maxData.clear()
+	r.stopped, r.stopCode = true, min(code, wire.MaxVarint)
+	c.strs.read.Remove(&st.readNode)
+	if r.haveFinal {
+		c.endStopped(st)
+		return nil
+	}
+	r.stop.set()
+	c.armControl(st)
+	return nil
+}
