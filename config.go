@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/frittata-go/frittata/quic"
+	"github.com/frittata-go/frittata/udp"
 )
 
 // RetryPolicy tells when a server makes clients prove their address before it
@@ -57,6 +58,8 @@ type Config struct {
 	// while it is busy. More is dropped, as a full socket would do. Default 1 MiB.
 	InboxBytes int
 
+	// UDP has the settings of the sockets that Listen and Dial open.
+	UDP udp.Options
 
 	// Logger gets what an operator should know: panics of Applications and
 	// failures of the socket. Default: nothing is logged.

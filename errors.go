@@ -22,4 +22,9 @@ var (
 	ErrListening = errors.New("frittata: transport is listening already")
 	// ErrPanic: a callback panicked.
 	ErrPanic = errors.New("frittata: panic in a callback")
+
+	errNotPaused     = errors.New("frittata: the connection does not wait for Resume")
+	errNoApplication = errors.New("frittata: no Application")
+	errNoTLS         = errors.New("frittata: Config.QUIC.TLS is nil")
+	errShortConnIDs  = errors.New("frittata: a server needs connection IDs of at least 4 bytes")
 )

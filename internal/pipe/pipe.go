@@ -13,8 +13,8 @@ import (
 const DefaultLimit = 256 << 10
 
 const (
-	minChunk = 1 << 10  // of the first chunk, in bytes: a small message should not pin much
-	maxChunk = 32 << 10 // of each chunk, in bytes: larger ones save nothing more
+	minChunk = 512      // of the first chunk, in bytes: a small message should not pin much
+	maxChunk = 16 << 10 // of each chunk, in bytes: larger ones save nothing more
 )
 
 // errDeadline is what the goroutine's methods return from the deadline on.

@@ -186,7 +186,7 @@ func (w *Writer) fill(b []byte) (n int) {
 // ReadFrom reads from r until its end, straight into the pipe's chunks.
 func (w *Writer) ReadFrom(r io.Reader) (n int64, err error) {
 	p := &w.p
-	size := 4 * minChunk
+	size := 4 << 10
 	for {
 		p.mu.Lock()
 		err = w.room()

@@ -1,0 +1,175 @@
+package frittata
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"runtime"
+	"time"
+
+	"github.com/frittata-go/frittata/quic"
+)
+
+// handshake is what a connection has until it is established.
+type handshake struct {
+	wake chan struct{} // has one entry when the strand is queued
+
+	in         *quic.Incoming // of a server
+	serverName string         // of a client
+	cfg        *quic.Config
+}
+
+// handshakeSlots bounds the goroutines that compute a handshake at the same
+// time, so that a flood of them leaves processors to established connections.
+var handshakeSlots = make(chan struct{}, runtime.GOMAXPROCS(0))
+
+func enterHandshake() { handshakeSlots <- struct{}{} }
+func leaveHandshake() { <-handshakeSlots }
+
+// runHandshake is the goroutine of a handshake. It runs the turns of the strand, which
+// is its own, until all that is left needs little computing.
+func (c *Conn) runHandshake() {
+	t := c.t
+	defer t.wg.Done()
+	hs := c.hs
+	w := &worker{t: t}
+	defer w.release()
+	enterHandshake()
+	err := c.begin()
+	leaveHandshake()
+	if err != nil {
+		c.stillborn(err)
+		return
+	}
+	for {
+		w.hold()
+		enterHandshake()
+		w.now = time.Now()
+		c.turnIn(w)
+		last := !c.io.Handshaking()
+		if last {
+			c.hs = nil
+			c.endHandshake()
+			c.strand.disown()
+		}
+		requeue := c.turnOut(w)
+		leaveHandshake()
+		switch {
+		case last && requeue:
+			t.queue.push(c)
+			return
+		case last:
+			return
+		case !requeue:
+			w.release()
+			select {
+			case <-hs.wake:
+			case <-c.done: // the connection ended in turnOut
+				c.endHandshake()
+				return
+			}
+		}
+		c.strand.runOwned()
+	}
+}
+
+// begin makes the quic.Conn. It computes and may call the callbacks of tls.Config.
+func (c *Conn) begin() (err error) {
+	hs := c.hs
+	now := time.Now()
+	c.times.Started = now
+	if hs.in != nil {
+		c.qc, err = quic.Accept(now, hs.in, hs.cfg)
+	} else {
+		c.qc, err = quic.Connect(now, hs.cfg, c.remote, hs.serverName)
+	}
+	if err != nil {
+		return err
+	}
+	c.io = c.qc.IO()
+	hs.in = nil // the first flight is memory that a slow client should not pin
+	return nil
+}
+
+// stillborn ends a connection for which there is no quic.Conn.
+func (c *Conn) stillborn(err error) {
+	if in := c.hs.in; in != nil {
+		c.t.epMu.Lock()
+		c.t.ep.Ignore(in)
+		c.t.epMu.Unlock()
+	}
+	c.mu.Lock()
+	c.err = err
+	c.mu.Unlock()
+	c.endHandshake()
+	c.noteReady()
+	close(c.closed)
+	c.t.connClosed(c)
+	c.vanish()
+}
+
+// endHandshake takes the connection off the half-open ones.
+func (c *Conn) endHandshake() {
+	if c.halfOpen {
+		c.halfOpen = false
+		c.t.handshakes.Add(-1)
+	}
+}
+
+// outside lets go of the handshake's slot while a callback of the user runs: it may
+// wait for a disk or a key service.
+func outside[A, R any](f func(A) (R, error)) func(A) (R, error) {
+	if f == nil {
+		return nil
+	}
+	return func(a A) (R, error) {
+		leaveHandshake()
+		defer enterHandshake()
+		return f(a)
+	}
+}
+
+// serverTLS prepares a server's TLS configuration.
+func serverTLS(cfg *tls.Config) *tls.Config {
+	if cfg == nil {
+		return nil
+	}
+	c := quic.ServerTLS(cfg)
+	if c == cfg {
+		c = quic.ServerTLS(cfg.Clone()) // what the user has prepared is the user's
+	}
+	c.GetCertificate = outside(c.GetCertificate)
+	c.GetConfigForClient = outside(c.GetConfigForClient)
+	verifyOutside(c)
+	return c
+}
+
+// clientTLS prepares a client's TLS configuration.
+func clientTLS(cfg *tls.Config) *tls.Config {
+	if cfg == nil {
+		return nil
+	}
+	c := quic.ClientTLS(cfg)
+	if c == cfg {
+		c = quic.ClientTLS(cfg.Clone())
+	}
+	c.GetClientCertificate = outside(c.GetClientCertificate)
+	verifyOutside(c)
+	return c
+}
+
+func verifyOutside(c *tls.Config) {
+	if f := c.VerifyConnection; f != nil {
+		c.VerifyConnection = func(s tls.ConnectionState) error {
+			leaveHandshake()
+			defer enterHandshake()
+			return f(s)
+		}
+	}
+	if f := c.VerifyPeerCertificate; f != nil {
+		c.VerifyPeerCertificate = func(raw [][]byte, chains [][]*x509.Certificate) error {
+			leaveHandshake()
+			defer enterHandshake()
+			return f(raw, chains)
+		}
+	}
+}

@@ -1,0 +1,96 @@
+package frittata
+
+import (
+	"net/netip"
+
+	"github.com/frittata-go/frittata/internal/chunk"
+	"github.com/frittata-go/frittata/quic"
+)
+
+// run is a piece of what was received with one message: datagrams for one
+// connection that lie one behind the other, all of one size but the last.
+type run struct {
+	data    []byte
+	segment int
+	remote  netip.AddrPort
+	local   netip.Addr
+	ecn     quic.ECN
+	next    int32 // of the same connection in this batch: its index plus 1
+}
+
+// recv hands the datagrams to the connection.
+func (r *run) recv(c *Conn, w *worker) {
+	d := quic.Datagram{Remote: r.remote, Local: r.local, ECN: r.ecn}
+	for data := r.data; len(data) > 0; {
+		n := min(r.segment, len(data))
+		d.Data, data = data[:n], data[n:]
+		c.io.Recv(w.now, &d)
+	}
+}
+
+// boxed is a run that is kept until the connection has time.
+type boxed struct {
+	run
+	buf *chunk.Buffer
+}
+
+// keep copies a run to the inbox. What does not fit is dropped and counted: to
+// the connection it is as if the network had lost it.
+func (c *Conn) keep(r *run) {
+	t := c.t
+	c.mu.Lock()
+	if c.gone || c.boxBytes+len(r.data) > t.cfg.InboxBytes {
+		c.mu.Unlock()
+		t.stats.inboxDropped.Add(uint64(len(r.data)))
+		return
+	}
+	b := t.buffers.Get(len(r.data))
+	b.B = append(b.B, r.data...)
+	k := boxed{run: *r, buf: b}
+	k.data, k.next = b.B, 0
+	c.box = append(c.box, k)
+	c.boxBytes += len(r.data)
+	c.mail.Store(true)
+	c.mu.Unlock()
+}
+
+// takeMail empties the inbox and runs the functions of Do.
+func (c *Conn) takeMail(w *worker) {
+	if !c.mail.Load() {
+		return
+	}
+	c.mu.Lock()
+	box, cmds := c.box, c.cmds
+	c.box, c.cmds, c.boxBytes = nil, nil, 0
+	c.mail.Store(false)
+	c.mu.Unlock()
+	for i := range box {
+		box[i].recv(c, w)
+		box[i].buf.Release()
+	}
+	for _, fn := range cmds {
+		if err := c.command(fn); err != nil {
+			c.fail(err)
+		}
+	}
+	if cap(box) > 0 || cap(cmds) > 0 {
+		c.giveBack(box, cmds)
+	}
+}
+
+// keptEntries is how many entries the lists of an inbox keep their memory for.
+const keptEntries = 16
+
+// giveBack lets the lists be used again, unless they are large.
+func (c *Conn) giveBack(box []boxed, cmds []func(*quic.Conn)) {
+	clear(box)
+	clear(cmds)
+	c.mu.Lock()
+	if c.box == nil && cap(box) <= keptEntries {
+		c.box = box[:0]
+	}
+	if c.cmds == nil && cap(cmds) <= keptEntries {
+		c.cmds = cmds[:0]
+	}
+	c.mu.Unlock()
+}

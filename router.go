@@ -1,0 +1,273 @@
+package frittata
+
+import (
+	"bytes"
+	"errors"
+	"net"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/frittata-go/frittata/quic"
+	"github.com/frittata-go/frittata/udp"
+)
+
+const (
+	// receiveBuffer is the memory of one message in bytes: what GRO merges is never cut.
+	receiveBuffer = 64 << 10
+	// receiveBatch is how many messages are read at once. With GRO each
+	// may have 64 kB; more would not stay in the processor's cache.
+	receiveBatch = 8
+)
+
+var receiveBuffers = sync.Pool{New: func() any { return new([receiveBuffer]byte) }}
+
+// router reads the socket, finds for each datagram its connection, and runs the
+// turns of the connections that got some.
+type router struct {
+	worker
+	msgs    []udp.Message
+	bufs    []*[receiveBuffer]byte // of msgs, nil where there is none
+	runs    []run                  // the batch, by connection
+	touched []*Conn                // who got something of it
+	replies []reply                // what the endpoint answered
+	idle    spinner
+}
+
+// reply is what the endpoint answers to a datagram. The bytes are in replyBytes.
+type reply struct {
+	train quic.Train
+	data  []byte
+}
+
+func newRouter(t *Transport) *router {
+	r := &router{worker: worker{t: t, router: true}}
+	r.msgs = make([]udp.Message, receiveBatch)
+	r.bufs = make([]*[receiveBuffer]byte, receiveBatch)
+	return r
+}
+
+// loop is the router's goroutine.
+func (r *router) loop() {
+	t := r.t
+	defer t.wg.Done()
+	defer t.queue.leave()
+	for {
+		n, err := r.receive()
+		if err != nil {
+			if t.readFailed(err) {
+				return
+			}
+			continue
+		}
+		if n > 0 {
+			r.route(n)
+		}
+		r.gather()
+		if len(r.list) > 0 {
+			r.run()
+		}
+	}
+}
+
+// receive reads what there is. If there is nothing and nothing else to do, it
+// waits: at first by looking again and again, for what follows soon costs least so.
+func (r *router) receive() (n int, err error) {
+	t := r.t
+	r.provide(receiveBatch)
+	busy := len(r.due) > 0
+	for {
+		n, err = t.socket.TryReadBatch(r.msgs)
+		if n > 0 || err != nil || busy || t.queue.waiting() {
+			r.read = time.Now()
+			if n > 0 {
+				r.idle.hit(r.read)
+			}
+			return n, err
+		}
+		if !r.idle.again() {
+			break
+		}
+		runtime.Gosched()
+	}
+	if !t.queue.sleep() {
+		return 0, nil
+	}
+	r.rest()
+	n, err = t.socket.ReadBatch(r.msgs[:1])
+	r.read = time.Now()
+	t.queue.wake(r.read)
+	r.idle.woke(r.read)
+	return n, err
+}
+
+// provide sees to it that n messages have buffers.
+func (r *router) provide(n int) {
+	for i := range n {
+		if r.bufs[i] == nil {
+			r.bufs[i] = receiveBuffers.Get().(*[receiveBuffer]byte)
+			r.msgs[i].Buf = r.bufs[i][:]
+		}
+	}
+}
+
+// rest gives back the memory that the router does not need while it waits.
+func (r *router) rest() {
+	r.release()
+	for i, b := range r.bufs {
+		if i > 0 && b != nil {
+			receiveBuffers.Put(b)
+			r.bufs[i], r.msgs[i].Buf = nil, nil
+		}
+	}
+}
+
+// route finds out for whom the first n messages are.
+func (r *router) route(n int) {
+	t := r.t
+	r.runs = r.runs[:0]
+	r.replies = r.replies[:0]
+	now := r.read
+	bytesIn, datagrams := 0, 0
+	t.epMu.Lock()
+	for i := range r.msgs[:n] {
+		m := &r.msgs[i]
+		data := m.Buf[:m.N]
+		segment := m.Segment
+		if segment <= 0 {
+			segment = len(data)
+		}
+		bytesIn += len(data)
+		var last *Conn // whom the datagram before was for
+		var lastID []byte
+		from := 0
+		for off := 0; off < len(data); off += segment {
+			datagrams++
+			d := data[off:min(off+segment, len(data))]
+			if last != nil && sameShort(d, lastID) {
+				continue
+			}
+			c := r.handle(now, m, d)
+			if c != last {
+				r.add(last, m, data[from:off], segment)
+				from, last = off, c
+			}
+			lastID = nil
+			if c != nil && t.idLen > 0 && len(d) > t.idLen && d[0]&0x80 == 0 {
+				lastID = d[1 : 1+t.idLen]
+			}
+		}
+		r.add(last, m, data[from:], segment)
+	}
+	t.epMu.Unlock()
+	t.stats.received.Add(uint64(datagrams))
+	t.stats.bytesReceived.Add(uint64(bytesIn))
+	t.stats.batches.Add(1)
+	for i := range r.replies {
+		t.reply(&r.replies[i])
+	}
+}
+
+// sameShort tells whether d has a short header with that destination ID.
+func sameShort(d, id []byte) bool {
+	return len(id) > 0 && len(d) > len(id) && d[0]&0x80 == 0 && bytes.Equal(d[1:1+len(id)], id)
+}
+
+// handle asks the endpoint about one datagram and returns the connection that it is for, if any.
+// It is called with epMu held.
+func (r *router) handle(now time.Time, m *udp.Message, data []byte) *Conn {
+	t := r.t
+	d := quic.Datagram{Data: data, Remote: m.Remote, Local: m.Local, ECN: quic.ECN(m.ECN)}
+	v := t.ep.Handle(now, &d)
+	switch v.Kind {
+	case quic.VerdictRoute:
+		return v.Route.(*Conn)
+	case quic.VerdictReply:
+		r.reply(m, v.Reply)
+	case quic.VerdictIncoming:
+		if b := t.incoming(now, v.Incoming); b != nil {
+			r.reply(m, b)
+		}
+	}
+	return nil
+}
+
+// reply notes an answer, to be sent once the endpoint is not needed any more.
+func (r *router) reply(m *udp.Message, b []byte) {
+	r.replies = append(r.replies, reply{
+		train: quic.Train{N: len(b), Segment: len(b), Remote: m.Remote, Local: m.Local},
+		data:  bytes.Clone(b),
+	})
+}
+
+// add notes datagrams of one message for a connection.
+func (r *router) add(c *Conn, m *udp.Message, data []byte, segment int) {
+	if c == nil || len(data) == 0 {
+		return
+	}
+	r.runs = append(r.runs, run{data: data, segment: segment, remote: m.Remote, local: m.Local, ecn: quic.ECN(m.ECN)})
+	i := int32(len(r.runs))
+	if c.firstRun == 0 {
+		c.firstRun = i
+		r.touched = append(r.touched, c)
+	} else {
+		r.runs[c.lastRun-1].next = i
+	}
+	c.lastRun = i
+}
+
+// gather begins the turns that are to be run: of the connections that got
+// packets, of those that have more to send, and of those in the queue. Where
+// somebody else runs one at this moment, the packets go to the inbox.
+func (r *router) gather() {
+	t := r.t
+	for _, c := range r.touched {
+		if c.strand.tryRun() {
+			r.list = append(r.list, c)
+			continue
+		}
+		c.keepRuns(t)
+		c.Wake()
+	}
+	clear(r.touched)
+	r.touched = r.touched[:0]
+	r.due = t.queue.poll(r.due, r.read)
+	r.take()
+}
+
+// takeRuns hands the connection what the batch has for it.
+func (c *Conn) takeRuns(w *worker) {
+	i := c.firstRun
+	c.firstRun = 0
+	for runs := w.t.router.runs; i != 0; {
+		r := &runs[i-1]
+		r.recv(c, w)
+		i = r.next
+	}
+}
+
+// keepRuns puts what the batch has for the connection into its inbox.
+func (c *Conn) keepRuns(t *Transport) {
+	i := c.firstRun
+	c.firstRun = 0
+	for i != 0 {
+		r := &t.router.runs[i-1]
+		c.keep(r)
+		i = r.next
+	}
+}
+
+// readFailed tells whether reading the socket has come to its end.
+func (t *Transport) readFailed(err error) (end bool) {
+	if errors.Is(err, net.ErrClosed) || t.stopping.Load() {
+		return true
+	}
+	// Errors of earlier sends come out here on some systems (ICMP). They are
+	// no end, but nothing that should keep a processor busy either.
+	t.stats.readErrors.Add(1)
+	time.Sleep(readErrorPause)
+	return false
+}
+
+// readErrorPause is how long the router rests after an error of the socket.
+const readErrorPause = time.Millisecond

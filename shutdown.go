@@ -1,0 +1,129 @@
+package frittata
+
+import (
+	"context"
+	"time"
+
+	"github.com/frittata-go/frittata/quic"
+)
+
+// closeWait is how long Close waits for connections to tell their peers: only a
+// callback that blocks, against the rules, takes so long.
+const closeWait = 2 * time.Second
+
+// Shutdown ends all connections gracefully: nothing new is accepted or dialed,
+// each Application that is a [Shutdowner] is told and the connections of others
+// are closed, and when all have closed, or ctx ends, the Transport is closed. The error is that of
+// ctx if it ended first.
+func (t *Transport) Shutdown(ctx context.Context) error {
+	conns, quiet := t.endNew()
+	for _, c := range conns {
+		c.shutdown()
+	}
+	var err error
+	if quiet != nil {
+		select {
+		case <-quiet:
+		case <-t.closeDone:
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		}
+	}
+	if cerr := t.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+// endNew lets no more connections begin. It returns those that there are, and
+// what is closed when all of them have closed, nil if they have.
+func (t *Transport) endNew() ([]*Conn, <-chan struct{}) {
+	t.mu.Lock()
+	t.ending = true
+	conns := make([]*Conn, 0, len(t.conns))
+	for c := range t.conns {
+		conns = append(conns, c)
+	}
+	if t.open > 0 && t.quiet == nil {
+		t.quiet = make(chan struct{})
+	}
+	quiet := t.quiet
+	t.mu.Unlock()
+
+	t.epMu.Lock()
+	l := t.listener
+	t.epMu.Unlock()
+	if l != nil {
+		l.stop()
+	}
+	return conns, quiet
+}
+
+// shutdown tells the application, or closes the connection if it cannot be told.
+func (c *Conn) shutdown() {
+	// A connection that is gone has ended.
+	_ = c.Do(func(qc *quic.Conn) {
+		if s, ok := c.app.(Shutdowner); ok && c.established && !c.closing {
+			s.OnShutdown(qc)
+			return
+		}
+		qc.Close(quic.CloseError{})
+	})
+}
+
+// Close closes all connections with NO_ERROR, tells the peers so, closes the
+// socket and waits for the Transport's goroutines to end. It must not be called in a callback.
+func (t *Transport) Close() error {
+	t.closeOnce.Do(func() {
+		t.closeErr = t.close()
+		close(t.closeDone)
+	})
+	<-t.closeDone
+	return t.closeErr
+}
+
+func (t *Transport) close() error {
+	conns, quiet := t.endNew()
+	for _, c := range conns {
+		_ = c.Close()
+	}
+	limit := time.NewTimer(closeWait)
+	defer limit.Stop()
+	if quiet != nil {
+		select {
+		case <-quiet:
+		case <-limit.C:
+		}
+	}
+	t.stopping.Store(true)
+	err := t.socket.Close()
+
+	// Nobody waits for what the peers may still send.
+	t.mu.Lock()
+	var empty chan struct{}
+	if len(t.conns) > 0 {
+		empty = make(chan struct{})
+		t.empty = empty
+	}
+	t.mu.Unlock()
+	for _, c := range conns {
+		_ = c.Do(func(*quic.Conn) { c.io.Abort(ErrTransportClosed) })
+	}
+	limit.Reset(closeWait)
+	if empty != nil {
+		select {
+		case <-empty:
+		case <-limit.C:
+			t.logger().Warn("a callback keeps a connection from closing")
+			return err
+		}
+	}
+	t.queue.close()
+	t.wg.Wait()
+	t.epMu.Lock()
+	if t.pendingTimer != nil {
+		t.pendingTimer.Stop()
+	}
+	t.epMu.Unlock()
+	return err
+}

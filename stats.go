@@ -1,0 +1,69 @@
+package frittata
+
+import (
+	"sync/atomic"
+
+	"github.com/frittata-go/frittata/quic"
+)
+
+// Stats are the counters of a Transport since it was made, and its gauges.
+type Stats struct {
+	Conns      int // that are not gone
+	Open       int // of these, those that are not closed
+	Handshakes int // of a server, under way
+
+	DatagramsReceived uint64
+	BytesReceived     uint64 // UDP payload
+	Batches           uint64 // reads of the socket that found something
+	TrainsSent        uint64
+	DatagramsSent     uint64
+	BytesSent         uint64
+
+	WriteErrors       uint64 // trains that could not be sent
+	DatagramsUnsent   uint64 // of all trains, those that the system did not take
+	ReadErrors        uint64
+	InboxDropped      uint64 // bytes that found the inbox of a busy connection full
+	Spilled           uint64 // turns that the router left to others
+	Panics            uint64 // of callbacks
+	TooManyConns      uint64 // connections that MaxConns kept out
+	TooManyHandshakes uint64 // and those that MaxHandshakes or MaxPending did
+
+	Endpoint quic.EndpointCounts
+}
+
+type counters struct {
+	received, bytesReceived, batches atomic.Uint64
+	trains, sent, bytesSent          atomic.Uint64
+	writeErrors, unsent, readErrors  atomic.Uint64
+	inboxDropped, spilled, panics    atomic.Uint64
+	tooManyConns, tooManyHandshakes  atomic.Uint64
+}
+
+// Stats returns a snapshot of the counters.
+func (t *Transport) Stats() Stats {
+	n := &t.stats
+	s := Stats{
+		Handshakes:        int(t.handshakes.Load()),
+		DatagramsReceived: n.received.Load(),
+		BytesReceived:     n.bytesReceived.Load(),
+		Batches:           n.batches.Load(),
+		TrainsSent:        n.trains.Load(),
+		DatagramsSent:     n.sent.Load(),
+		BytesSent:         n.bytesSent.Load(),
+		WriteErrors:       n.writeErrors.Load(),
+		DatagramsUnsent:   n.unsent.Load(),
+		ReadErrors:        n.readErrors.Load(),
+		InboxDropped:      n.inboxDropped.Load(),
+		Spilled:           n.spilled.Load(),
+		Panics:            n.panics.Load(),
+		TooManyConns:      n.tooManyConns.Load(),
+		TooManyHandshakes: n.tooManyHandshakes.Load(),
+	}
+	t.mu.Lock()
+	s.Conns, s.Open = len(t.conns), t.open
+	t.mu.Unlock()
+	t.epMu.Lock()
+	s.Endpoint = t.ep.Counts()
+	t.epMu.Unlock()
+	return s
+}

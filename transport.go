@@ -1,0 +1,292 @@
+package frittata
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/frittata-go/frittata/internal/chunk"
+	"github.com/frittata-go/frittata/quic"
+)
+
+// Transport owns a socket and the connections on it, of both roles. All of its
+// methods may be called by any goroutine, but not by callbacks if they wait.
+type Transport struct {
+	cfg         Config
+	socket      Socket
+	local       netip.AddrPort
+	idLen       int
+	maxSegments int
+	spills      bool // there are processors for runners
+	buffers     *chunk.Pool
+	router      *router
+	queue       runQueue
+	stats       counters
+	wg          sync.WaitGroup // all goroutines but timers'
+	handshakes  atomic.Int64   // of a server, under way
+	stopping    atomic.Bool    // the socket is closed, or about to be
+
+	// epMu is a leaf. It is held for a batch of datagrams, never for a turn.
+	epMu         sync.Mutex
+	ep           *quic.Endpoint
+	listener     *Listener   // that accepts now
+	pendingTimer *time.Timer // for the first flights that nobody decides on
+	pendingArmed bool
+
+	mu     sync.Mutex
+	conns  map[*Conn]struct{} // that are not gone
+	open   int                // of these, not closed
+	quiet  chan struct{}      // closed when open comes to 0; nil unless somebody waits
+	empty  chan struct{}      // closed when conns comes to be empty; nil unless somebody waits
+	ending bool               // no new connections
+
+	clientTLS atomic.Pointer[preparedTLS] // of the last Dial
+	closeOnce sync.Once
+	closeDone chan struct{}
+	closeErr  error
+}
+
+// preparedTLS is a configuration that was prepared, and what it was made of.
+type preparedTLS struct{ from, to *tls.Config }
+
+// NewTransport makes a Transport on s, which belongs to it from then on, also if
+// there is an error. cfg may be nil for a Transport whose connections are all
+// given a configuration of their own.
+func NewTransport(s Socket, cfg *Config) (*Transport, error) {
+	t, err := newTransport(s, cfg)
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	t.wg.Add(1)
+	go t.router.loop()
+	return t, nil
+}
+
+func newTransport(s Socket, cfg *Config) (*Transport, error) {
+	t := &Transport{socket: s, local: s.LocalAddr(), conns: make(map[*Conn]struct{}), closeDone: make(chan struct{})}
+	if cfg != nil {
+		t.cfg = *cfg
+	}
+	c := &t.cfg
+	setDefault(&c.MaxConns, defaultMaxConns)
+	setDefault(&c.MaxHandshakes, defaultMaxHandshakes)
+	setDefault(&c.MaxPending, defaultMaxPending)
+	setDefault(&c.PendingAge, defaultPendingAge)
+	setDefault(&c.InboxBytes, defaultInboxBytes)
+	if c.MaxHandshakes < 0 || c.MaxPending < 0 || c.PendingAge < 0 || c.InboxBytes < 0 || c.Retry > RetryNever {
+		return nil, errors.New("frittata: Config has a value that makes no sense")
+	}
+	if c.QUIC.ConnIDs == nil {
+		c.QUIC.ConnIDs = quic.RandomConnIDs(defaultConnIDLen)
+	}
+	if c.QUIC.StatelessResetKey == nil {
+		c.QUIC.StatelessResetKey = new([32]byte)
+		if _, err := rand.Read(c.QUIC.StatelessResetKey[:]); err != nil {
+			return nil, fmt.Errorf("frittata: reading randomness: %w", err)
+		}
+	}
+	if c.QUIC.Buffers == nil {
+		c.QUIC.Buffers = &sharedBuffers
+	}
+	t.buffers = c.QUIC.Buffers
+	t.idLen = c.QUIC.ConnIDs.Len()
+	ep, err := quic.NewEndpoint(&quic.EndpointConfig{
+		Server:            t.idLen >= minServerConnIDLen,
+		ConnIDs:           c.QUIC.ConnIDs,
+		StatelessResetKey: c.QUIC.StatelessResetKey,
+		Tokens:            c.TokenKeys,
+		Rand:              c.QUIC.Rand,
+		MaxPending:        c.MaxPending,
+		PendingAge:        c.PendingAge,
+	})
+	if err != nil {
+		return nil, err
+	}
+	t.ep = ep
+	t.maxSegments = max(s.Caps().MaxSegments, 1)
+	t.spills = runtime.GOMAXPROCS(0) > 1
+	t.queue.init(t.startRunner)
+	t.router = newRouter(t)
+	return t, nil
+}
+
+const (
+	// defaultConnIDLen is the length of connection IDs in bytes: enough to tell
+	// the connections of any one machine apart, and to be hard to guess.
+	defaultConnIDLen = 8
+	// minServerConnIDLen is the least that a server's may have; see quic.EndpointConfig.
+	minServerConnIDLen = 4
+)
+
+// sharedBuffers is the memory of all Transports that are given none of their own.
+var sharedBuffers chunk.Pool
+
+func setDefault[T comparable](p *T, v T) {
+	var zero T
+	if *p == zero {
+		*p = v
+	}
+}
+
+// startRunner is called with the queue's mutex held, and while there are
+// goroutines in wg.
+func (t *Transport) startRunner() {
+	t.wg.Add(1)
+	go t.runner()
+}
+
+var silent = slog.New(slog.DiscardHandler)
+
+func (t *Transport) logger() *slog.Logger {
+	if t.cfg.Logger != nil {
+		return t.cfg.Logger
+	}
+	return silent
+}
+
+// LocalAddr returns the socket's address.
+func (t *Transport) LocalAddr() netip.AddrPort { return t.local }
+
+// localAddr is the address that a connection has at this end.
+func (t *Transport) localAddr(a netip.Addr) netip.AddrPort {
+	if !a.IsValid() {
+		a = t.local.Addr()
+	}
+	return netip.AddrPortFrom(a, t.local.Port())
+}
+
+// connConfig is what a connection gets for cfg, which may be nil. tls is what was prepared for it.
+func (t *Transport) connConfig(cfg *quic.Config, prepare func(*tls.Config) *tls.Config) (*quic.Config, error) {
+	if cfg == nil {
+		cfg = &t.cfg.QUIC
+	}
+	c := *cfg
+	c.ConnIDs = t.cfg.QUIC.ConnIDs
+	c.StatelessResetKey = t.cfg.QUIC.StatelessResetKey
+	c.Buffers = t.buffers
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	c.TLS = prepare(c.TLS)
+	return &c, nil
+}
+
+// apply takes in a connection's routes.
+func (t *Transport) apply(r *quic.RouteChanges) {
+	t.epMu.Lock()
+	t.ep.Apply(r)
+	t.epMu.Unlock()
+}
+
+// register adds a connection, whose goroutine has to be started then.
+func (t *Transport) register(c *Conn) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.ending:
+		return ErrTransportClosed
+	case t.cfg.MaxConns > 0 && len(t.conns) >= t.cfg.MaxConns:
+		t.stats.tooManyConns.Add(1)
+		return ErrTooManyConns
+	}
+	if c.halfOpen {
+		if t.handshakes.Add(1) > int64(t.cfg.MaxHandshakes) {
+			t.handshakes.Add(-1)
+			t.stats.tooManyHandshakes.Add(1)
+			return ErrTooManyHandshakes
+		}
+	}
+	t.conns[c] = struct{}{}
+	t.open++
+	t.wg.Add(1)
+	return nil
+}
+
+// connClosed notes that a connection has closed and has told its peer.
+func (t *Transport) connClosed(c *Conn) {
+	t.mu.Lock()
+	t.open--
+	if t.open == 0 && t.quiet != nil {
+		close(t.quiet)
+		t.quiet = nil
+	}
+	t.mu.Unlock()
+	if l := c.listener; l != nil {
+		l.connClosed(c)
+	}
+}
+
+// forget drops a connection that is gone.
+func (t *Transport) forget(c *Conn) {
+	t.mu.Lock()
+	delete(t.conns, c)
+	if len(t.conns) == 0 && t.empty != nil {
+		close(t.empty)
+		t.empty = nil
+	}
+	t.mu.Unlock()
+	if c.ownsT {
+		go t.Close()
+	}
+}
+
+// Dial connects to remote. serverName is whom the server's certificate has to
+// name, and overrides tls.Config.ServerName unless empty. cfg may be nil for the
+// Transport's Config.QUIC.
+//
+// Dial returns when the connection is established and OnEstablished has been
+// called, or with the reason why not. If ctx ends before, the connection is closed.
+func (t *Transport) Dial(ctx context.Context, remote netip.AddrPort, serverName string, cfg *quic.Config, app Application) (*Conn, error) {
+	return t.dial(ctx, remote, serverName, cfg, app, false)
+}
+
+func (t *Transport) dial(ctx context.Context, remote netip.AddrPort, serverName string, cfg *quic.Config, app Application, owns bool) (*Conn, error) {
+	if app == nil {
+		return nil, errNoApplication
+	}
+	qcfg, err := t.connConfig(cfg, t.clientTLSFor)
+	if err != nil {
+		return nil, err
+	}
+	c := newConn(t, app, remote)
+	c.ownsT = owns
+	c.hs = &handshake{wake: make(chan struct{}, 1), serverName: serverName, cfg: qcfg}
+	c.strand.runOwned()
+	if err := t.register(c); err != nil {
+		return nil, err
+	}
+	go c.runHandshake()
+	if err := c.await(ctx); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// clientTLSFor prepares a configuration, or finds it prepared by the Dial before.
+func (t *Transport) clientTLSFor(cfg *tls.Config) *tls.Config {
+	if p := t.clientTLS.Load(); p != nil && p.from == cfg {
+		return p.to
+	}
+	p := &preparedTLS{from: cfg, to: clientTLS(cfg)}
+	t.clientTLS.Store(p)
+	return p.to
+}
+
+// await waits until the connection is established, and closes it if ctx ends before.
+func (c *Conn) await(ctx context.Context) error {
+	select {
+	case <-c.ready:
+		return c.Err()
+	case <-ctx.Done():
+		_ = c.Close()
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,322 @@
+package frittata
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/frittata-go/frittata/quic"
+)
+
+// The budget of a turn: what a connection may send before others have their turn.
+const (
+	turnTrains  = 2
+	turnPackets = 256
+)
+
+// turnIn is the first phase of a turn: what came in, and what the application makes of it.
+func (c *Conn) turnIn(w *worker) {
+	c.guard.enter()
+	c.w = w
+	c.takeMail(w)
+	if w.router {
+		c.takeRuns(w)
+	}
+	c.handleTimer(w)
+	c.reads()
+}
+
+// turnOut is the second phase: what the application has to say, and what goes out.
+// If it returns true the strand needs another turn.
+func (c *Conn) turnOut(w *worker) (requeue bool) {
+	if c.strand.takeMark() {
+		c.takeMail(w)
+		c.handleTimer(w)
+		c.reads()
+	}
+	c.writes()
+	c.maybeClosed()
+	more := c.flush(w)
+	gone := c.settle(w)
+	c.w = nil
+	c.guard.leave()
+	if gone {
+		// The strand stays as it is: nobody will begin a turn any more.
+		return false
+	}
+	return c.strand.finish(more)
+}
+
+// handleTimer does what is due.
+func (c *Conn) handleTimer(w *worker) {
+	if c.timerFired.Load() {
+		c.timerFired.Store(false)
+		c.armed = time.Time{}
+	}
+	if !c.deadline.IsZero() && !w.now.Before(c.deadline) {
+		c.io.HandleDeadline(w.now)
+	}
+}
+
+// reads has the application take what there is, and tells it first that the connection is established.
+func (c *Conn) reads() {
+	if c.closing || c.qc.Err() != nil {
+		return
+	}
+	if !c.connected {
+		if !c.qc.Connected() {
+			return
+		}
+		c.connected = true
+		c.noteEstablished()
+	}
+	if c.paused.Load() {
+		return
+	}
+	if !c.established {
+		c.established = true
+		if err := c.onEstablished(); err != nil {
+			c.fail(err)
+			return
+		}
+		if c.qc.Err() != nil {
+			return
+		}
+	}
+	if err := c.processReads(); err != nil {
+		c.fail(err)
+	}
+}
+
+// writes has the application say what it has to say.
+func (c *Conn) writes() {
+	if !c.established || c.closing || c.qc.Err() != nil {
+		return
+	}
+	if err := c.processWrites(); err != nil {
+		c.fail(err)
+	}
+}
+
+// The callbacks, with their panics made errors.
+
+func (c *Conn) onEstablished() (err error) {
+	defer c.recovered(&err)
+	return c.app.OnEstablished(c.qc, *c.info)
+}
+
+func (c *Conn) processReads() (err error) {
+	defer c.recovered(&err)
+	return c.app.ProcessReads(c.qc)
+}
+
+func (c *Conn) processWrites() (err error) {
+	defer c.recovered(&err)
+	return c.app.ProcessWrites(c.qc)
+}
+
+func (c *Conn) onClose(cause error) (err error) {
+	defer c.recovered(&err)
+	c.app.OnClose(c.qc, cause)
+	return nil
+}
+
+// command runs a function of Do.
+func (c *Conn) command(fn func(*quic.Conn)) (err error) {
+	defer c.recovered(&err)
+	fn(c.qc)
+	return nil
+}
+
+// recovered makes a panic the callback's error. It is deferred.
+func (c *Conn) recovered(err *error) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	c.t.stats.panics.Add(1)
+	c.t.logger().Error("panic in a callback", "remote", c.RemoteAddr(), "panic", v, "stack", string(debug.Stack()))
+	if e, ok := v.(error); ok {
+		*err = fmt.Errorf("%w: %w", ErrPanic, e)
+		return
+	}
+	*err = fmt.Errorf("%w: %v", ErrPanic, v)
+}
+
+// fail closes the connection because a callback failed.
+func (c *Conn) fail(err error) {
+	if c.qc.Err() != nil {
+		return
+	}
+	c.cause = err
+	c.qc.Close(closeErrorFor(err))
+}
+
+// closeErrorFor is what the peer is told of an error of ours. The text of an
+// error that was not made for the peer stays here.
+func closeErrorFor(err error) quic.CloseError {
+	if ae, ok := errors.AsType[*quic.ApplicationError](err); ok {
+		return quic.CloseError{Application: true, Code: ae.Code, Reason: ae.Reason}
+	}
+	if te, ok := errors.AsType[*quic.TransportError](err); ok {
+		return quic.CloseError{Code: uint64(te.Code), Reason: te.Reason}
+	}
+	return quic.CloseError{Code: uint64(quic.InternalError)}
+}
+
+// closeReason is why the connection closed, with the cause if that is ours.
+func (c *Conn) closeReason() error {
+	err := c.qc.Err()
+	if te, ok := errors.AsType[*quic.TransportError](err); ok && c.cause != nil && !te.Remote && te.Err == nil && !errors.Is(c.cause, err) {
+		with := *te
+		with.Err = c.cause
+		return &with
+	}
+	return err
+}
+
+// maybeClosed tells the application, once, that the connection has closed.
+func (c *Conn) maybeClosed() {
+	if c.closing || c.qc.Err() == nil {
+		return
+	}
+	c.closing = true
+	err := c.closeReason()
+	c.mu.Lock()
+	c.err = err
+	c.mu.Unlock()
+	if c.app != nil {
+		_ = c.onClose(err) // a panic has been counted, and there is nothing left to close
+	}
+}
+
+// flush sends what there is to send, within the budget. It returns true if there may be more.
+func (c *Conn) flush(w *worker) (more bool) {
+	t := c.t
+	packets := 0
+	for range turnTrains {
+		train, ok := c.io.Transmit(w.now, w.buf[:], t.maxSegments)
+		if !ok {
+			return false
+		}
+		c.publishRoutes()
+		packets += train.Count()
+		t.write(c, w, &train)
+		if packets >= turnPackets {
+			break
+		}
+	}
+	return true
+}
+
+// publishRoutes tells the endpoint which connection IDs lead here. It comes
+// before the packets that tell the peer: else the first packet to a new ID would draw
+// a stateless reset, and a valid one.
+func (c *Conn) publishRoutes() {
+	r, ok := c.io.TakeRoutes()
+	if !ok {
+		return
+	}
+	r.Route = c
+	c.t.apply(&r)
+}
+
+// settle is the end of a turn. It returns true if the connection is gone.
+func (c *Conn) settle(w *worker) (gone bool) {
+	c.publishRoutes()
+	if r := c.qc.RemoteAddr(); r != c.remote {
+		c.mu.Lock()
+		c.remote, c.local = r, c.qc.LocalAddr()
+		c.mu.Unlock()
+	}
+	if c.closing {
+		if !c.told {
+			c.told = true
+			c.noteReady()
+			close(c.closed)
+			c.t.connClosed(c)
+		}
+	} else if c.connected {
+		c.noteReady()
+	}
+	if c.io.Gone() {
+		c.vanish()
+		return true
+	}
+	c.setTimer(w.now)
+	return false
+}
+
+// noteReady ends the wait of Dial and Handshake.
+func (c *Conn) noteReady() {
+	if !c.readyOnce {
+		c.readyOnce = true
+		close(c.ready)
+	}
+}
+
+// noteEstablished makes the HandshakeInfo.
+func (c *Conn) noteEstablished() {
+	state := c.qc.TLS()
+	c.times.Established = c.w.now
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.local = c.qc.LocalAddr()
+	c.info = &HandshakeInfo{
+		Conn:       c,
+		TLS:        state,
+		ServerName: state.ServerName,
+		ALPN:       state.NegotiatedProtocol,
+		RemoteAddr: c.remote,
+		LocalAddr:  c.t.localAddr(c.local),
+		EarlyData:  c.io.Handshaking(),
+		Retried:    c.retried,
+		Times:      c.times,
+	}
+}
+
+// setTimer sees to it that a turn happens at the connection's deadline. A timer
+// that is set earlier than that is left alone: it costs less to fire in vain
+// once than to be moved in every turn.
+func (c *Conn) setTimer(now time.Time) {
+	d, ok := c.io.Deadline()
+	if !ok {
+		c.deadline = time.Time{}
+		return
+	}
+	c.deadline = d
+	if !c.armed.IsZero() && !d.Before(c.armed) {
+		return
+	}
+	c.armed = d
+	wait := max(d.Sub(now), 0)
+	if c.timer == nil {
+		c.timer = time.AfterFunc(wait, c.onTimer)
+		return
+	}
+	c.timer.Reset(wait)
+}
+
+// onTimer runs on a goroutine of its own.
+func (c *Conn) onTimer() {
+	c.timerFired.Store(true)
+	c.Wake()
+}
+
+// vanish ends the strand: the connection is gone.
+func (c *Conn) vanish() {
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	c.mu.Lock()
+	c.gone = true
+	box := c.box
+	c.box, c.cmds, c.boxBytes = nil, nil, 0
+	c.mu.Unlock()
+	for i := range box {
+		box[i].buf.Release()
+	}
+	c.t.forget(c)
+	close(c.done)
+}
