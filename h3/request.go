@@ -5,42 +5,39 @@ import (
 	"github.com/frittata-go/frittata/quic"
 )
 
-// readRequest goes on with a request's stream until there is an event, or
-// nothing more to read.
+// readRequest goes on with a request's stream to its next event, if that is there.
 func (c *Conn) readRequest(st *streamState) (Event, bool, error) {
-	for st.recv != recvDone {
-		more, err := c.nextFrame(st)
-		if err != nil {
-			return c.onReadError(st, err)
-		}
-		if !more {
-			if st.atEnd() {
-				return c.endMessage(st)
-			}
-			return Event{}, false, nil
-		}
-		if st.kind == kindRaw {
-			return Event{Kind: EventRawStream, Stream: st.id, ID: st.frameType}, true, nil
-		}
-		if st.frameType == FrameData {
-			return c.onData(st)
-		}
-		payload, err := c.readPayload(st)
-		if err != nil {
-			return c.onReadError(st, err)
-		}
-		if payload == nil {
-			if st.fin {
-				return Event{}, false, errTruncated()
-			}
-			return Event{}, false, nil
-		}
-		st.inFrame = false
-		if ev, ok, err := c.onFieldSection(st, payload); ok || err != nil {
-			return ev, ok, err
-		}
+	if st.recv == recvDone {
+		return Event{}, false, nil
 	}
-	return Event{}, false, nil
+	more, err := c.nextFrame(st)
+	if err != nil {
+		return c.onReadError(st, err)
+	}
+	if !more {
+		if st.atEnd() {
+			return c.endMessage(st)
+		}
+		return Event{}, false, nil
+	}
+	if st.kind == kindRaw {
+		return Event{Kind: EventRawStream, Stream: st.id, ID: st.frameType}, true, nil
+	}
+	if st.frameType == FrameData {
+		return c.onData(st)
+	}
+	payload, err := c.readPayload(st)
+	if err != nil {
+		return c.onReadError(st, err)
+	}
+	if payload == nil {
+		if st.fin {
+			err = errTruncated()
+		}
+		return Event{}, false, err
+	}
+	st.inFrame = false
+	return c.onFieldSection(st, payload)
 }
 
 // atEnd tells whether a stream ended at the end of a frame.

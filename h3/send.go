@@ -118,8 +118,7 @@ func (c *Conn) WriteBody(id quic.StreamID, p []byte, fin bool) (n int, err error
 	if len(p) > 0 {
 		n = c.bodyRoom(id, len(p))
 		if n == 0 {
-			c.waitForRoom(st)
-			return 0, nil
+			return 0, c.waitForRoom(st)
 		}
 		if err := c.writeDataHeader(st, n); err != nil {
 			return 0, c.onWriteError(st, err)
@@ -129,10 +128,10 @@ func (c *Conn) WriteBody(id quic.StreamID, p []byte, fin bool) (n int, err error
 	if err := c.writeAll(st, p[:n], fin); err != nil {
 		return 0, c.onWriteError(st, err)
 	}
-	if n < len(p) {
-		c.waitForRoom(st)
-	}
 	c.sentFin(st, fin)
+	if n < len(p) {
+		return n, c.waitForRoom(st)
+	}
 	return n, nil
 }
 
@@ -155,8 +154,7 @@ func (c *Conn) WriteBodyBuf(id quic.StreamID, b *quic.Buffer, fin bool) (ok bool
 		return false, c.onWriteError(st, err)
 	}
 	if c.bodyRoom(id, 1) == 0 {
-		c.waitForRoom(st)
-		return false, nil
+		return false, c.waitForRoom(st)
 	}
 	if err := c.writeDataHeader(st, len(b.B)); err != nil {
 		return false, c.onWriteError(st, err)
@@ -251,10 +249,15 @@ func (c *Conn) bodyRoom(id quic.StreamID, n int) int {
 	return min(n, max(c.qc.StreamCapacity(id)-maxDataHeader, 0))
 }
 
-// waitForRoom has EventWritable come when there is room.
-func (c *Conn) waitForRoom(st *streamState) {
+// waitForRoom has EventWritable come when there is room, unless the reason that
+// there is none is an error.
+func (c *Conn) waitForRoom(st *streamState) error {
+	if _, err := c.qc.StreamWrite(st.id, nil, false); err != nil {
+		return c.onWriteError(st, err)
+	}
 	st.short = true
 	c.qc.RearmWrite(st.id)
+	return nil
 }
 
 func (c *Conn) writeDataHeader(st *streamState, n int) error {
