@@ -1,0 +1,123 @@
+package udp
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// Conn is a UDP socket. One goroutine at a time may read; any number may write.
+// The other methods may be called at any time.
+type Conn struct {
+	udp    *net.UDPConn
+	raw    syscall.RawConn
+	local  netip.AddrPort
+	remote netip.AddrPort // of a connected socket
+	caps   Caps
+	gso    atomic.Bool // false for good once trains were refused
+	ecn    atomic.Bool // false for good once marks were refused
+
+	sys      system
+	counters counters
+}
+
+// New makes a Conn of an open socket, which it takes over: the caller must not use
+// or close it any more unless New fails. A nil o is the zero Options.
+func New(c *net.UDPConn, o *Options) (*Conn, error) {
+	if o == nil {
+		o = new(Options)
+	}
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	addr, ok := c.LocalAddr().(*net.UDPAddr)
+	if !ok {
+		return nil, errors.New("udp: socket without an address")
+	}
+	u := &Conn{udp: c, raw: raw, local: unmap(addr.AddrPort())}
+	if a, ok := c.RemoteAddr().(*net.UDPAddr); ok && a != nil {
+		u.remote = unmap(a.AddrPort())
+	}
+	if err := u.open(o); err != nil {
+		return nil, err
+	}
+	u.gso.Store(u.caps.GSO)
+	u.ecn.Store(u.caps.ECN)
+	return u, nil
+}
+
+// unmap returns a with an IPv4-mapped IPv6 address as IPv4.
+func unmap(a netip.AddrPort) netip.AddrPort {
+	if a.Addr().Is4In6() {
+		return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+	}
+	return a
+}
+
+// LocalAddr returns the address that the socket is bound to.
+func (c *Conn) LocalAddr() netip.AddrPort { return c.local }
+
+// RemoteAddr returns the address that the socket is connected to, or the zero AddrPort.
+func (c *Conn) RemoteAddr() netip.AddrPort { return c.remote }
+
+// Caps returns what the socket can do.
+func (c *Conn) Caps() Caps {
+	k := c.caps
+	k.GSO = c.gso.Load()
+	k.ECN = c.ecn.Load()
+	return k
+}
+
+// ReadBatch receives into the first messages of m, at least one, and returns how
+// many. It waits until there is something, the read deadline passes
+// ([os.ErrDeadlineExceeded]) or the Conn is closed ([net.ErrClosed]).
+func (c *Conn) ReadBatch(m []Message) (n int, err error) {
+	if len(m) == 0 {
+		return 0, nil
+	}
+	n, err = c.readBatch(m)
+	if n > 0 {
+		c.counters.onReceived(m[:n])
+	}
+	return n, err
+}
+
+// TryReadBatch is ReadBatch without waiting: if there is nothing it returns 0 and
+// no error. It ignores the read deadline. On Windows, AIX and Plan 9 it never finds anything.
+func (c *Conn) TryReadBatch(m []Message) (n int, err error) {
+	if len(m) == 0 {
+		return 0, nil
+	}
+	n, err = c.tryReadBatch(m)
+	if n > 0 {
+		c.counters.onReceived(m[:n])
+	}
+	return n, err
+}
+
+// WriteTrain sends a train, of any length, and returns how many of its datagrams, from
+// the first on, were handed to the kernel. It waits while the kernel's send
+// buffer is full.
+//
+// It returns ErrTooLarge for a datagram that is too large, with those before
+// it sent, and an error that wraps ErrUnreachable if the system has no way to
+// the destination. If the system drops datagrams for want of memory, they are lost, as they
+// might be further on: then sent is less than t.Count(), and there is no error. Any
+// other error concerns the socket or a train that makes no sense: an address that
+// is not of the socket's family, a source address that this host has not.
+func (c *Conn) WriteTrain(t *Train) (sent int, err error) {
+	return c.writeTrain(t)
+}
+
+// SetReadDeadline sets the time at which ReadBatch stops waiting. The zero Time is never.
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.udp.SetReadDeadline(t) }
+
+// Close closes the socket. A ReadBatch that waits returns.
+func (c *Conn) Close() error { return c.udp.Close() }
+
+// SyscallConn gives access to the socket, for options that this package does not set.
+func (c *Conn) SyscallConn() (syscall.RawConn, error) { return c.udp.SyscallConn() }

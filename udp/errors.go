@@ -1,0 +1,21 @@
+package udp
+
+import "errors"
+
+var (
+	// ErrTooLarge means that a datagram is larger than the outgoing interface, or
+	// UDP, takes. With GSO or without, the datagrams before it in the train were sent.
+	ErrTooLarge = errors.New("udp: datagram too large")
+
+	// ErrUnreachable means that the system has no way for a datagram at
+	// present: no route, no network, or a firewall. Errors that wrap it concern the
+	// destination and not the socket, and may pass.
+	ErrUnreachable = errors.New("udp: destination unreachable")
+)
+
+// unreachableError is the system's error for a destination that it has no way to.
+type unreachableError struct{ err error }
+
+func (e *unreachableError) Error() string { return e.err.Error() }
+
+func (e *unreachableError) Unwrap() []error { return []error{ErrUnreachable, e.err} }

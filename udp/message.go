@@ -1,0 +1,72 @@
+package udp
+
+import "net/netip"
+
+// BufferSize is the size of a receive buffer, in bytes, that no datagram and no
+// sequence of datagrams that GRO put together exceeds.
+const BufferSize = 64 << 10
+
+// Message is a buffer to receive into, and what was received. With GRO
+// it is several datagrams of the same origin, destination and ECN mark, one behind the other.
+type Message struct {
+	// Buf is where to receive. The caller sets it, and keeps it. With less than
+	// BufferSize bytes datagrams may be truncated.
+	Buf []byte
+
+	// N is the number of bytes received.
+	N int
+
+	// Segment is the size of each datagram but the last, which may be shorter. It
+	// is N if there is only one.
+	Segment int
+
+	// Remote is where the datagrams come from. An IPv4 address is never in its
+	// IPv6-mapped form, and a link-local IPv6 address has its zone.
+	Remote netip.AddrPort
+
+	// Local is the address that the datagrams were sent to, or the zero Addr if that is unknown.
+	Local netip.Addr
+
+	// ECN is the codepoint of the IP header (RFC 3168, Section 5): 0 is Not-ECT,
+	// 1 ECT(1), 2 ECT(0) and 3 CE. It is 0 if it is unknown.
+	ECN uint8
+
+	// Truncated means that Buf was too small: the end of the last datagram, or
+	// more, was lost.
+	Truncated bool
+}
+
+// Train is a sequence of datagrams to one destination.
+type Train struct {
+	// Data is the datagrams, one behind the other. If it is empty, that is one
+	// empty datagram.
+	Data []byte
+
+	// Segment is the size of each datagram but the last, which may be shorter. If
+	// it is not positive, or not less than len(Data), there is only one.
+	Segment int
+
+	// Remote is the destination. The zero AddrPort is the one that a connected socket has.
+	Remote netip.AddrPort
+
+	// Local is the source address to use, which must be one of this host's. The
+	// zero Addr is the system's choice.
+	Local netip.Addr
+
+	// ECN is the codepoint for the IP header, as in Message.
+	ECN uint8
+}
+
+// Count returns the number of datagrams.
+func (t *Train) Count() int {
+	return count(len(t.Data), t.Segment)
+}
+
+// count returns how many datagrams of segment bytes each n bytes are.
+func count(n, segment int) int {
+	if segment <= 0 || segment >= n {
+		return 1
+	}
+	// Not (n+segment-1)/segment, which could overflow.
+	return (n-1)/segment + 1
+}

@@ -1,0 +1,63 @@
+package udp
+
+import (
+	"os"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// mmsghdr is the kernel's struct of that name: a message and how many of its bytes were
+// received or sent.
+type mmsghdr struct {
+	hdr unix.Msghdr
+	len uint32
+}
+
+// kernel is the system calls that a Conn makes, so that tests can have them fail.
+type kernel struct {
+	recvmmsg   func(fd uintptr, msgs []mmsghdr) (int, syscall.Errno)
+	sendmmsg   func(fd uintptr, msgs []mmsghdr) (int, syscall.Errno)
+	setsockopt func(fd, level, opt, value int) error
+	getsockopt func(fd, level, opt int) (int, error)
+}
+
+var realKernel = kernel{
+	recvmmsg:   recvmmsg,
+	sendmmsg:   sendmmsg,
+	setsockopt: setsockopt,
+	getsockopt: getsockopt,
+}
+
+func recvmmsg(fd uintptr, msgs []mmsghdr) (int, syscall.Errno) {
+	return mmsg(unix.SYS_RECVMMSG, fd, msgs)
+}
+
+func sendmmsg(fd uintptr, msgs []mmsghdr) (int, syscall.Errno) {
+	return mmsg(unix.SYS_SENDMMSG, fd, msgs)
+}
+
+// mmsg never waits. The scheduler is told of the call, because one that
+// carries a train through the network stack can take longer than a collection should wait.
+func mmsg(call, fd uintptr, msgs []mmsghdr) (int, syscall.Errno) {
+	for {
+		n, _, errno := unix.Syscall6(call, fd, uintptr(unsafe.Pointer(unsafe.SliceData(msgs))), uintptr(len(msgs)), unix.MSG_DONTWAIT, 0, 0)
+		switch {
+		case errno == unix.EINTR:
+			continue
+		case errno != 0:
+			return 0, errno
+		}
+		return int(n), 0
+	}
+}
+
+func setsockopt(fd, level, opt, value int) error {
+	return os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, level, opt, value))
+}
+
+func getsockopt(fd, level, opt int) (int, error) {
+	v, err := unix.GetsockoptInt(fd, level, opt)
+	return v, os.NewSyscallError("getsockopt", err)
+}

@@ -1,0 +1,145 @@
+package udp
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// system is what a Conn needs besides.
+type system struct {
+	kernel kernel
+	reader reader
+	v6     bool // an IPv6 socket, which may speak IPv4 too
+}
+
+// maxSegments is how many datagrams the oldest kernels with GSO take as a train. Newer ones
+// take 128, which 64 KiB only are if they are tiny.
+const maxSegments = 64
+
+// open finds out what the socket can do, and has it do that.
+func (c *Conn) open(o *Options) error {
+	if c.sys.kernel.recvmmsg == nil {
+		c.sys.kernel = realKernel
+	}
+	c.sys.reader.init(c)
+	var err error
+	if e := c.raw.Control(func(fd uintptr) { err = c.probe(int(fd), o) }); e != nil {
+		return e
+	}
+	return err
+}
+
+// prober sets socket options.
+type prober struct {
+	kernel *kernel
+	fd     int
+	v4, v6 bool // the IP versions that the socket speaks
+}
+
+func (c *Conn) probe(fd int, o *Options) error {
+	k := &c.sys.kernel
+	domain, err := k.getsockopt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
+	if err != nil {
+		return err
+	}
+	p := prober{kernel: k, fd: fd}
+	switch domain {
+	case unix.AF_INET:
+		p.v4 = true
+	case unix.AF_INET6:
+		only, err := k.getsockopt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY)
+		a := c.local.Addr()
+		p.v4 = a.Is4() || a.IsUnspecified() && (only == 0 || err != nil)
+		p.v6 = !a.Is4()
+		c.sys.v6 = true
+	default:
+		return fmt.Errorf("udp: socket of address family %d", domain)
+	}
+	c.caps.MaxSegments = maxSegments
+	c.caps.MaxTrain = maxPayload4
+	if !p.v4 {
+		c.caps.MaxTrain = maxPayload6
+	}
+	if !o.DisableGSO {
+		// Only asked for: as an option of the socket it would cut up whatever is sent.
+		_, err := k.getsockopt(fd, unix.IPPROTO_UDP, unix.UDP_SEGMENT)
+		c.caps.GSO = err == nil
+	}
+	c.caps.GRO = p.set(!o.DisableGRO, unix.IPPROTO_UDP, unix.UDP_GRO)
+	c.caps.ECN = p.setBoth(!o.DisableECN, unix.IP_RECVTOS, unix.IPV6_RECVTCLASS)
+	c.caps.Pktinfo = p.setPktinfo(!o.DisablePktinfo)
+	if !o.DisableDF {
+		c.caps.DF = p.setDF()
+	}
+	p.set(true, unix.SOL_SOCKET, unix.SO_RXQ_OVFL)
+	c.caps.ReceiveBuffer = p.setBuffer(o.ReceiveBuffer, unix.SO_RCVBUF, unix.SO_RCVBUFFORCE)
+	c.caps.SendBuffer = p.setBuffer(o.SendBuffer, unix.SO_SNDBUF, unix.SO_SNDBUFFORCE)
+	return nil
+}
+
+// set switches an option on or off, and tells whether it is on.
+func (p *prober) set(on bool, level, opt int) bool {
+	v := 0
+	if on {
+		v = 1
+	}
+	return p.kernel.setsockopt(p.fd, level, opt, v) == nil && on
+}
+
+// setBoth does that with the options of the IP versions that the socket speaks.
+func (p *prober) setBoth(on bool, opt4, opt6 int) bool {
+	ok := on
+	if p.v4 {
+		ok = p.set(on, unix.IPPROTO_IP, opt4) && ok
+	}
+	if p.v6 {
+		ok = p.set(on, unix.IPPROTO_IPV6, opt6) && ok
+	}
+	return ok
+}
+
+// setPktinfo is for local addresses. An IPv6 socket tells those of IPv4 the same way, mapped.
+func (p *prober) setPktinfo(on bool) bool {
+	if !p.v6 {
+		return p.set(on, unix.IPPROTO_IP, unix.IP_PKTINFO)
+	}
+	return p.set(on, unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO)
+}
+
+// setDF has no datagram fragmented, and what ICMP messages say about the MTU
+// ignored: anybody can forge them.
+func (p *prober) setDF() bool {
+	ok := true
+	if p.v4 {
+		ok = p.kernel.setsockopt(p.fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE) == nil
+	}
+	if p.v6 {
+		ok = p.kernel.setsockopt(p.fd, unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_PROBE) == nil && ok
+	}
+	return ok
+}
+
+// setBuffer asks for a buffer of size bytes and returns what it is then. The kernel
+// counts its own bookkeeping, and doubles the figure for that.
+func (p *prober) setBuffer(size, opt, force int) int {
+	v, err := p.kernel.getsockopt(p.fd, unix.SOL_SOCKET, opt)
+	if err != nil {
+		v = 0
+	}
+	if size == 0 && v/2 < DefaultBuffer {
+		size = DefaultBuffer
+	}
+	if size <= 0 {
+		return v / 2
+	}
+	// Only the administrator may exceed the system's limit. Others get as much as that.
+	if p.kernel.setsockopt(p.fd, unix.SOL_SOCKET, force, size) != nil {
+		// A failure leaves what there was, which is what is returned.
+		_ = p.kernel.setsockopt(p.fd, unix.SOL_SOCKET, opt, size)
+	}
+	if now, err := p.kernel.getsockopt(p.fd, unix.SOL_SOCKET, opt); err == nil {
+		v = now
+	}
+	return v / 2
+}
