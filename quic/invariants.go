@@ -2,7 +2,11 @@ package quic
 
 import "fmt"
 
-// checkInvariants returns what is wrong inside the connection.
+// CheckInvariants returns what is wrong inside the connection, nil if nothing
+// is. It is for simulators and tests, which call it after each step: it looks
+// at all streams and all packets in flight, so it costs more than the step.
+func (io *IO) CheckInvariants() error { return io.c.checkInvariants() }
+
 func (c *Conn) checkInvariants() error {
 	if err := c.loss.CheckInvariants(); err != nil {
 		return err
