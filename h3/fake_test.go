@@ -79,7 +79,7 @@ func pop(q *[]quic.StreamID) (quic.StreamID, bool) {
 		return 0, false
 	}
 	id := (*q)[0]
-	*q = (*q)[1:]
+	*q = (*q)[:copy(*q, (*q)[1:])]
 	return id, true
 }
 
@@ -256,7 +256,7 @@ func (f *fakeConn) SetStreamPriority(id quic.StreamID, urgency uint8, incrementa
 
 // maybeFinish forgets what is done both ways and needs no look any more.
 func (f *fakeConn) maybeFinish(id quic.StreamID, st *fakeStream) {
-	if f.forget && (st.ended || st.weStopped) && st.sendOver && id.Dir() == quic.Bidi {
+	if f.forget && (st.ended || st.weStopped) && st.sendOver && id.Dir() == quic.Bidi && !slices.Contains(f.writable, id) {
 		delete(f.streams, id)
 	}
 }

@@ -348,5 +348,9 @@ func (c *Conn) onWriteError(st *streamState, err error) error {
 		c.endSending(st)
 		return &StreamError{Stream: id, Code: code, Remote: true}
 	}
+	if err == quic.ErrNoStream || err == quic.ErrStreamFinished {
+		c.endSending(st) // stopped, and forgotten by QUIC before we looked
+		return ErrNoStream
+	}
 	return err
 }
