@@ -1,0 +1,522 @@
+package quic
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/frittata-go/frittata/quic/internal/handshake"
+	"github.com/frittata-go/frittata/quic/internal/protect"
+	"github.com/frittata-go/frittata/quic/internal/wire"
+)
+
+// script plays a peer with keys of its own against a Conn, so that a test reads
+// as a transcript: frames sent, frames expected. The peer does nothing by itself
+// but the handshake; it acknowledges only what it is told to.
+type script struct {
+	t      testing.TB
+	now    time.Time
+	conn   *Conn
+	client bool // the peer is the client
+	hs     handshake.Handshaker
+	params wire.TransportParameters // of the Conn
+	done   bool                     // the peer's handshake is complete
+
+	id, connID  ConnID // of the peer, of the Conn
+	origDst     ConnID
+	initialSeal *protect.Sealer
+	initialOpen *protect.Opener
+	hsSeal      *protect.Sealer
+	hsOpen      *protect.Opener
+	app         protect.AppKeys
+	pn, next    [wire.NumSpaces]uint64 // of the next packet to send, of the next one to receive
+	cryptoOut   [wire.NumSpaces]uint64
+	cryptoIn    [wire.NumSpaces]uint64
+
+	got   []string // frames that came and were not asked for yet, but ACK and PADDING
+	acks  []string
+	raw   []wire.Frame
+	buf   []byte
+	sizes []int // of the datagrams that came
+}
+
+// scriptOptions change what a script begins with.
+type scriptOptions struct {
+	config func(*Config)
+	params func(*wire.TransportParameters) // of the peer
+}
+
+func scriptParams() wire.TransportParameters {
+	return wire.TransportParameters{
+		MaxUDPPayloadSize: 1452, InitialMaxData: 1 << 20, InitialMaxStreamDataBidiLocal: 1 << 18,
+		InitialMaxStreamDataBidiRemote: 1 << 18, InitialMaxStreamDataUni: 1 << 18, InitialMaxStreamsBidi: 10,
+		InitialMaxStreamsUni: 10, AckDelayExponent: 3, MaxAckDelay: 25, ActiveConnIDLimit: 4, MaxDatagramFrameSize: 65535,
+	}
+}
+
+// newClientScript has the Conn under test be a server, and the peer a client, up to the
+// end of the handshake.
+func newClientScript(t testing.TB, o scriptOptions) *script {
+	t.Helper()
+	s := newScript(t, o, true)
+	s.startPeer(o)
+	s.flushPeer()
+	if s.conn == nil {
+		t.Fatal("no connection")
+	}
+	s.finishHandshake()
+	return s
+}
+
+// newServerScript has the Conn under test be a client.
+func newServerScript(t testing.TB, o scriptOptions) *script {
+	t.Helper()
+	s := newScript(t, o, false)
+	cfg := s.config(o)
+	c, err := Connect(s.now, cfg, pairServerAddr, "example.org")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.conn = c
+	s.collect()
+	s.finishHandshake()
+	return s
+}
+
+func newScript(t testing.TB, o scriptOptions, client bool) *script {
+	return &script{t: t, now: epStart, client: client, id: NewConnID([]byte("peer-id")), buf: make([]byte, 64<<10)}
+}
+
+func (s *script) config(o scriptOptions) *Config {
+	cfg := fakeConfig(9)
+	cfg.EnableDatagrams = true
+	cfg.DisablePathMTUDiscovery = true
+	if o.config != nil {
+		o.config(cfg)
+	}
+	return cfg
+}
+
+func (s *script) startPeer(o scriptOptions) {
+	s.origDst = NewConnID([]byte("original"))
+	s.connID = s.origDst
+	s.initialSeal, s.initialOpen = protect.InitialKeys(Version1, s.origDst.Bytes(), true)
+	s.startHandshake(o)
+	// The first flight goes by an Endpoint, as it does for real.
+	ep := newTestEndpoint(s.t, EndpointConfig{Server: true, StatelessResetKey: &pairReset})
+	s.pumpPeer(func(b []byte) {
+		d := epFrom(pairClientAddr, b)
+		v := ep.Handle(s.now, d)
+		if v.Kind == VerdictIncoming {
+			if !ep.Admit(v.Incoming, s) {
+				s.t.Fatal("not admitted")
+			}
+			c, err := Accept(s.now, v.Incoming, s.config(o))
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			s.conn = c
+			return
+		}
+		s.recvConn(b)
+	})
+}
+
+func (s *script) startHandshake(o scriptOptions) {
+	name := ""
+	if s.client {
+		name = "example.org"
+	}
+	s.hs = handshake.NewFake(s.client, name, []string{"test"}, rngReader{rand.New(rand.NewPCG(1, 2))})
+	p := scriptParams()
+	p.InitialSrcID, p.HasInitialSrcID = wire.NewConnID(s.id.Bytes()), true
+	if !s.client {
+		p.OriginalDstID, p.HasOriginalDstID = wire.NewConnID(s.origDst.Bytes()), true
+	}
+	if o.params != nil {
+		o.params(&p)
+	}
+	s.hs.SetParams(p.Append(nil))
+	if err := s.hs.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// pumpPeer sends what the peer's handshake wants sent.
+func (s *script) pumpPeer(send func([]byte)) {
+	for {
+		ev := s.hs.NextEvent()
+		switch ev.Kind {
+		case handshake.EventNone:
+			return
+		case handshake.EventWriteCrypto:
+			data := ev.Data
+			for len(data) > 0 {
+				n := min(len(data), 1000)
+				space, typ := wire.SpaceInitial, wire.PacketInitial
+				switch ev.Level {
+				case handshake.LevelHandshake:
+					space, typ = wire.SpaceHandshake, wire.PacketHandshake
+				case handshake.LevelApp:
+					space, typ = wire.SpaceApp, wire.Packet1RTT
+				}
+				f := wire.AppendCryptoHeader(nil, s.cryptoOut[space], n)
+				f = append(f, data[:n]...)
+				s.cryptoOut[space] += uint64(n)
+				send(s.packet(typ, f))
+				data = data[n:]
+			}
+		case handshake.EventReadSecret, handshake.EventWriteSecret:
+			s.setSecret(&ev)
+		case handshake.EventPeerParams:
+			if err := wire.ParseTransportParameters(ev.Data, !s.client, &s.params); err != nil {
+				s.t.Fatal(err)
+			}
+		case handshake.EventDone:
+			s.done = true
+			if !s.client {
+				s.hs.SendTicket()
+			}
+		}
+	}
+}
+
+func (s *script) setSecret(ev *handshake.Event) {
+	var err error
+	read := ev.Kind == handshake.EventReadSecret
+	switch {
+	case ev.Level == handshake.LevelHandshake && read:
+		s.hsOpen, err = protect.NewOpener(Version1, ev.Suite, ev.Data)
+	case ev.Level == handshake.LevelHandshake:
+		s.hsSeal, err = protect.NewSealer(Version1, ev.Suite, ev.Data)
+	case ev.Level == handshake.LevelApp && read:
+		err = s.app.SetReadSecret(Version1, ev.Suite, ev.Data)
+	case ev.Level == handshake.LevelApp:
+		err = s.app.SetWriteSecret(Version1, ev.Suite, ev.Data)
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// packet seals a packet with the frames. Initials are padded to 1200 bytes.
+func (s *script) packet(typ wire.PacketType, frames ...[]byte) []byte {
+	var payload []byte
+	for _, f := range frames {
+		payload = append(payload, f...)
+	}
+	const pnLen = 4
+	space := wire.SpaceInitial
+	var b []byte
+	off := 0
+	switch typ {
+	case wire.Packet1RTT:
+		space = wire.SpaceApp
+		b = wire.AppendShortHeader(nil, s.connID.Bytes(), s.pn[space], pnLen, s.app.KeyPhase(), false)
+	default:
+		if typ == wire.PacketHandshake {
+			space = wire.SpaceHandshake
+		}
+		b, off = wire.AppendLongHeader(nil, typ, Version1, s.connID.Bytes(), s.id.Bytes(), nil, s.pn[space], pnLen)
+	}
+	pnOff := len(b) - pnLen
+	b = append(b, payload...)
+	if typ == wire.PacketInitial && len(b)+protect.Overhead < 1200 {
+		b = append(b, make([]byte, 1200-len(b)-protect.Overhead)...)
+	}
+	if typ != wire.Packet1RTT {
+		wire.SetLength(b, off, len(b)-pnOff+protect.Overhead)
+	}
+	b = append(b, make([]byte, protect.Overhead)...)[:len(b)]
+	pn := s.pn[space]
+	s.pn[space]++
+	switch typ {
+	case wire.PacketInitial:
+		return s.initialSeal.Seal(b, pnOff, pnLen, pn)
+	case wire.PacketHandshake:
+		return s.hsSeal.Seal(b, pnOff, pnLen, pn)
+	}
+	return s.app.Seal(b, pnOff, pnLen, pn)
+}
+
+func (s *script) recvConn(b []byte) {
+	d := &Datagram{Data: b, Remote: pairServerAddr}
+	if s.client {
+		d.Remote, d.Local, d.Socket = pairClientAddr, epLocal, 7
+	}
+	s.conn.IO().Recv(s.now, d)
+	if err := s.conn.checkInvariants(); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// write sends a 1-RTT packet with the frames to the Conn, and takes in what it answers.
+func (s *script) write(frames ...[]byte) {
+	s.t.Helper()
+	s.recvConn(s.packet(wire.Packet1RTT, frames...))
+	s.collect()
+}
+
+func (s *script) flushPeer() { s.pumpPeer(s.recvConn) }
+
+// collect takes in what the Conn sends now.
+func (s *script) collect() {
+	for {
+		tr, ok := s.conn.IO().Transmit(s.now, s.buf, 64)
+		if !ok {
+			return
+		}
+		if err := s.conn.checkInvariants(); err != nil {
+			s.t.Fatal(err)
+		}
+		for b := s.buf[:tr.N]; len(b) > 0; {
+			n := min(tr.Segment, len(b))
+			s.sizes = append(s.sizes, n)
+			s.open(b[:n])
+			b = b[n:]
+		}
+	}
+}
+
+func (s *script) open(b []byte) {
+	for len(b) > 0 {
+		var h wire.Header
+		if err := wire.ParseHeader(b, s.id.Len(), &h); err != nil {
+			s.t.Fatalf("the Conn sent %x: %v", b, err)
+		}
+		pkt := b[:h.End]
+		b = b[h.End:]
+		if s.initialOpen == nil {
+			s.origDst = NewConnID(h.DstID)
+			s.initialSeal, s.initialOpen = protect.InitialKeys(Version1, h.DstID, false)
+			s.connID = NewConnID(h.SrcID)
+			s.startHandshake(scriptOptions{})
+		}
+		if h.Type != wire.Packet1RTT {
+			s.connID = NewConnID(h.SrcID)
+		}
+		var pn uint64
+		var payload []byte
+		var err error
+		space := wire.SpaceInitial
+		switch h.Type {
+		case wire.PacketInitial:
+			pn, payload, err = s.initialOpen.Open(pkt, h.PNOffset, s.next[space])
+		case wire.PacketHandshake:
+			space = wire.SpaceHandshake
+			pn, payload, err = s.hsOpen.Open(pkt, h.PNOffset, s.next[space])
+		case wire.Packet1RTT:
+			space = wire.SpaceApp
+			pn, payload, _, err = s.app.Open(pkt, h.PNOffset, s.next[space], s.now.Sub(epStart), time.Second)
+		}
+		if err != nil {
+			s.t.Fatalf("cannot open what the Conn sent: %v", err)
+		}
+		s.next[space] = max(s.next[space], pn+1)
+		s.frames(space, h.Type, payload)
+	}
+}
+
+func (s *script) frames(space wire.Space, typ wire.PacketType, payload []byte) {
+	for len(payload) > 0 {
+		var f wire.Frame
+		n, err := wire.ParseFrame(payload, typ, &f)
+		if err != nil {
+			s.t.Fatalf("the Conn sent a bad frame: %v", err)
+		}
+		payload = payload[n:]
+		f.Data = append([]byte(nil), f.Data...)
+		f.ConnID = append([]byte(nil), f.ConnID...)
+		s.raw = append(s.raw, f)
+		switch f.Type {
+		case wire.FramePadding:
+		case wire.FrameAck, wire.FrameAckECN:
+			s.acks = append(s.acks, describe(&f))
+		case wire.FrameCrypto:
+			if f.Offset == s.cryptoIn[space] {
+				s.cryptoIn[space] += uint64(len(f.Data))
+				level := []handshake.Level{handshake.LevelInitial, handshake.LevelHandshake, handshake.LevelApp}[space]
+				if err := s.hs.HandleCrypto(level, f.Data); err != nil {
+					s.t.Fatal(err)
+				}
+				s.flushPeer()
+			}
+		default:
+			s.got = append(s.got, describe(&f))
+		}
+	}
+}
+
+// finishHandshake runs the handshake to its end and forgets what was exchanged.
+func (s *script) finishHandshake() {
+	s.t.Helper()
+	for i := 0; i < 20 && !(s.done && s.conn.Connected()); i++ {
+		s.collect()
+		s.tick(time.Millisecond)
+	}
+	if !s.done || !s.conn.Connected() {
+		s.t.Fatalf("no handshake: %v", s.conn.Err())
+	}
+	if !s.client {
+		s.write(wire.AppendHandshakeDone(nil))
+	}
+	s.collect()
+	s.ackAll()
+	s.got, s.acks, s.raw, s.sizes = nil, nil, nil, nil
+	for {
+		if _, ok := s.conn.NextEvent(); !ok {
+			return
+		}
+	}
+}
+
+// ackAll acknowledges all that the Conn has sent.
+func (s *script) ackAll() {
+	s.write(s.ackFrame(0, s.next[wire.SpaceApp]-1))
+}
+
+// ackFrame acknowledges the packets from first to last.
+func (s *script) ackFrame(first, last uint64) []byte {
+	return wire.AppendAck(nil, []wire.Range{{Start: first, End: last + 1}}, 0, nil, 100)
+}
+
+// tick lets time go by, in one step, and has the Conn act on it.
+func (s *script) tick(d time.Duration) {
+	s.now = s.now.Add(d)
+	if at, ok := s.conn.IO().Deadline(); ok && !at.After(s.now) {
+		s.conn.IO().HandleDeadline(s.now)
+	}
+	s.collect()
+}
+
+// timer lets time go by until the Conn's deadline.
+func (s *script) timer() {
+	s.t.Helper()
+	at, ok := s.conn.IO().Deadline()
+	if !ok {
+		s.t.Fatal("no deadline")
+	}
+	s.tick(max(at.Sub(s.now), 0))
+}
+
+// want expects a frame among those that came, in any order, by a prefix of its description.
+func (s *script) want(prefix string) wire.Frame {
+	s.t.Helper()
+	s.collect()
+	for i, g := range s.got {
+		if strings.HasPrefix(g, prefix) {
+			s.got = append(s.got[:i], s.got[i+1:]...)
+			for j := len(s.raw) - 1; j >= 0; j-- {
+				if describe(&s.raw[j]) == g {
+					return s.raw[j]
+				}
+			}
+		}
+	}
+	s.t.Fatalf("want %s, got %q (error: %v)", prefix, s.got, s.conn.Err())
+	return wire.Frame{}
+}
+
+// wantNone expects no frame with that prefix.
+func (s *script) wantNone(prefix string) {
+	s.t.Helper()
+	s.collect()
+	for _, g := range s.got {
+		if strings.HasPrefix(g, prefix) {
+			s.t.Fatalf("got %s", g)
+		}
+	}
+}
+
+// wantClose expects the Conn to have closed with that error, and to say so.
+func (s *script) wantClose(code TransportErrorCode) {
+	s.t.Helper()
+	s.collect()
+	te, ok := s.conn.Err().(*TransportError)
+	if !ok || te.Code != code || te.Remote {
+		s.t.Fatalf("want the connection closed with %v, got %v", code, s.conn.Err())
+	}
+	s.want(fmt.Sprintf("CONNECTION_CLOSE code=%#x", uint64(code)))
+}
+
+// wantOpen expects the connection to be in order.
+func (s *script) wantOpen() {
+	s.t.Helper()
+	if err := s.conn.Err(); err != nil {
+		s.t.Fatalf("the connection is closed: %v", err)
+	}
+}
+
+// describe makes text of a frame.
+func describe(f *wire.Frame) string {
+	switch {
+	case f.Type&^7 == wire.FrameStream:
+		s := fmt.Sprintf("STREAM id=%d off=%d len=%d", f.StreamID, f.Offset, len(f.Data))
+		if f.Fin {
+			s += " fin"
+		}
+		return s
+	case f.Type&^1 == wire.FrameDatagram:
+		return fmt.Sprintf("DATAGRAM len=%d", len(f.Data))
+	}
+	switch f.Type {
+	case wire.FramePadding:
+		return "PADDING"
+	case wire.FramePing:
+		return "PING"
+	case wire.FrameAck, wire.FrameAckECN:
+		var b strings.Builder
+		b.WriteString("ACK")
+		for it := f.Ack.Ranges(); it.Next(); {
+			fmt.Fprintf(&b, " %d-%d", it.Smallest, it.Largest)
+		}
+		return b.String()
+	case wire.FrameResetStream:
+		return fmt.Sprintf("RESET_STREAM id=%d code=%#x size=%d", f.StreamID, f.ErrorCode, f.FinalSize)
+	case wire.FrameStopSending:
+		return fmt.Sprintf("STOP_SENDING id=%d code=%#x", f.StreamID, f.ErrorCode)
+	case wire.FrameMaxData:
+		return fmt.Sprintf("MAX_DATA %d", f.Limit)
+	case wire.FrameMaxStreamData:
+		return fmt.Sprintf("MAX_STREAM_DATA id=%d %d", f.StreamID, f.Limit)
+	case wire.FrameMaxStreamsBidi:
+		return fmt.Sprintf("MAX_STREAMS bidi %d", f.Limit)
+	case wire.FrameMaxStreamsUni:
+		return fmt.Sprintf("MAX_STREAMS uni %d", f.Limit)
+	case wire.FrameDataBlocked:
+		return fmt.Sprintf("DATA_BLOCKED %d", f.Limit)
+	case wire.FrameStreamDataBlocked:
+		return fmt.Sprintf("STREAM_DATA_BLOCKED id=%d %d", f.StreamID, f.Limit)
+	case wire.FrameStreamsBlockedBidi, wire.FrameStreamsBlockedUni:
+		return fmt.Sprintf("STREAMS_BLOCKED %d", f.Limit)
+	case wire.FrameNewConnectionID:
+		return fmt.Sprintf("NEW_CONNECTION_ID seq=%d prior=%d", f.Seq, f.RetirePriorTo)
+	case wire.FrameRetireConnectionID:
+		return fmt.Sprintf("RETIRE_CONNECTION_ID seq=%d", f.Seq)
+	case wire.FramePathChallenge:
+		return fmt.Sprintf("PATH_CHALLENGE %x", f.PathData)
+	case wire.FramePathResponse:
+		return fmt.Sprintf("PATH_RESPONSE %x", f.PathData)
+	case wire.FrameConnectionClose:
+		return fmt.Sprintf("CONNECTION_CLOSE code=%#x type=%#x %s", f.ErrorCode, f.FrameType, f.Data)
+	case wire.FrameConnectionCloseApp:
+		return fmt.Sprintf("CONNECTION_CLOSE app code=%#x %s", f.ErrorCode, f.Data)
+	case wire.FrameHandshakeDone:
+		return "HANDSHAKE_DONE"
+	}
+	return fmt.Sprintf("frame %#x", f.Type)
+}
+
+// streamFrame makes a STREAM frame.
+func streamFrame(id StreamID, off uint64, data string, fin bool) []byte {
+	b := wire.AppendStreamHeader(nil, uint64(id), off, len(data), fin, true)
+	return append(b, data...)
+}
+
+// bothRoles runs a test against a server and against a client.
+func bothRoles(t *testing.T, f func(t *testing.T, s *script)) {
+	t.Run("server", func(t *testing.T) { f(t, newClientScript(t, scriptOptions{})) })
+	t.Run("client", func(t *testing.T) { f(t, newServerScript(t, scriptOptions{})) })
+}
