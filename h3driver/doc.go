@@ -7,6 +7,11 @@
 // block; the strand never does. A body that its reader does not take stays in
 // the flow control of QUIC, and a writer that is faster than the path waits.
 //
+// What costs is waking: so a message whose head, body and end come together
+// wakes its goroutine once, and a response whose parts are given together (see
+// [Stream.Finish]) wakes the strand once. Streams are used again and again: whoever
+// holds one gives it back by [Stream.Release] and does not touch it afterwards.
+//
 // Package http3 puts net/http's shapes on top. Whoever wants HTTP/3 without
 // them, a proxy for instance, uses this package as it is.
 package h3driver

@@ -1,6 +1,7 @@
 package h3driver
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -10,24 +11,32 @@ import (
 	"github.com/frittata-go/frittata/quic"
 )
 
-// Config is how a Driver behaves. The zero value works for a client.
+// Config is how a Driver behaves. The zero value works for a client. The
+// functions are called on the strand and must not block.
 type Config struct {
 	// H3 configures the h3.Conn.
 	H3 h3.Config
 
-	// Serve is called on the strand when the head of a request has come, and
-	// must not block: it starts a goroutine, or answers at once. A server needs it.
-	// The head is valid during the call; its strings are for good.
-	// Whoever handles the request calls Stream.Finish at the end.
-	Serve func(s *Stream, head *Head)
+	// Serve is called with each request: it starts a goroutine, or answers at
+	// once. A server needs it. Whoever handles the request calls Stream.Finish
+	// at the end, and then Stream.Release.
+	Serve func(s *Stream)
 
-	// OnSettings is called on the strand when the peer's settings have come.
+	// OnEstablished is called before all else, when the connection is there.
+	OnEstablished func(d *Driver, info *frittata.HandshakeInfo)
+
+	// OnSettings is called when the peer's settings have come.
 	OnSettings func(*h3.Settings)
 
-	// OnDatagrams is called on the strand when the quic.Conn has datagrams to read.
+	// OnDatagrams is called when the quic.Conn has datagrams to read.
 	OnDatagrams func(*quic.Conn)
 
-	// OnClose is called on the strand when the connection has closed.
+	// OnGoAway is called when the peer begins to shut down: at a client, Open
+	// fails from then on.
+	OnGoAway func()
+
+	// OnClose is called when the connection has closed, or could not be
+	// established, after all streams were told.
 	OnClose func(err error)
 
 	// BodyBuffer is how many bytes of a body wait in memory for their reader,
@@ -41,11 +50,12 @@ type Head struct {
 	Status        int        // of a response
 	ContentLength int64      // -1 if not told
 	End           bool       // there is no body
+	Interim       bool       // a 1xx response: another head follows
 }
 
 // Driver is the HTTP/3 Application of one connection.
 type Driver struct {
-	cfg    *Config
+	cfg    Config
 	client bool
 
 	// On the strand alone.
@@ -53,18 +63,24 @@ type Driver struct {
 	h3       *h3.Conn
 	streams  map[quic.StreamID]*Stream
 	waiting  []*Stream // requests that wait for the peer's stream limit
-	stopping bool      // OnShutdown has come
-	spare    []*Stream
+	wakes    []*Stream // whose goroutines are to be told at the end of the reads
+	dirtied  []*Stream // the lists that take turns with dirty and opens
+	opened   []*Stream
+	reads    bool // reading a body may have led the h3.Conn to something else
+	stopping bool // OnShutdown has come
 
-	conn *frittata.Conn // set before any other goroutine knows the Driver
+	conn *frittata.Conn // set before any other goroutine knows of streams
 
 	active atomic.Int64 // requests that were opened and have not ended
 
-	mu     sync.Mutex
-	dirty  []*Stream // have something for the strand to do
-	opens  []*Stream // requests to begin
-	closed error     // why no request can begin any more
-	goAway bool      // the peer takes no new requests
+	mu       sync.Mutex
+	dirty    []*Stream // have something for the strand to do
+	opens    []*Stream // requests to begin
+	closed   error     // why no request can begin any more
+	goAway   bool      // no new requests are wanted, by the peer or by us
+	settings h3.Settings
+	settled  chan struct{} // closed when settings have come, or never will; nil if nobody waits
+	have     bool          // settings have come
 }
 
 var (
@@ -74,19 +90,65 @@ var (
 
 // NewServer returns the Application of a server's connection.
 func NewServer(cfg *Config) *Driver {
-	return &Driver{cfg: cfg}
+	return &Driver{cfg: *cfg}
 }
 
 // NewClient returns the Application of a client's connection. cfg may be nil.
 func NewClient(cfg *Config) *Driver {
-	if cfg == nil {
-		cfg = &Config{}
+	d := &Driver{client: true}
+	if cfg != nil {
+		d.cfg = *cfg
 	}
-	return &Driver{cfg: cfg, client: true}
+	return d
 }
 
 // Conn returns the connection's handle, nil before it is established.
-func (d *Driver) Conn() *frittata.Conn { return d.conn }
+func (d *Driver) Conn() *frittata.Conn {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.conn
+}
+
+// Active returns the number of requests that were opened and have not ended.
+func (d *Driver) Active() int { return int(d.active.Load()) }
+
+// Usable tells whether Open would begin another request.
+func (d *Driver) Usable() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.closed == nil && !d.goAway && d.conn != nil
+}
+
+// Settings waits for the peer's settings.
+func (d *Driver) Settings(ctx context.Context) (h3.Settings, error) {
+	d.mu.Lock()
+	if d.have || d.closed != nil {
+		defer d.mu.Unlock()
+		if d.have {
+			return d.settings, nil
+		}
+		return h3.Settings{}, d.closed
+	}
+	if d.settled == nil {
+		d.settled = make(chan struct{})
+	}
+	settled := d.settled
+	d.mu.Unlock()
+	select {
+	case <-settled:
+		return d.Settings(ctx)
+	case <-ctx.Done():
+		return h3.Settings{}, context.Cause(ctx)
+	}
+}
+
+// settle ends the wait of Settings. It is called with mu held.
+func (d *Driver) settle() {
+	if d.settled != nil {
+		close(d.settled)
+		d.settled = nil
+	}
+}
 
 // OnEstablished begins HTTP/3.
 func (d *Driver) OnEstablished(c *quic.Conn, info frittata.HandshakeInfo) error {
@@ -96,9 +158,13 @@ func (d *Driver) OnEstablished(c *quic.Conn, info frittata.HandshakeInfo) error 
 	if err != nil {
 		return err
 	}
+	d.h3 = hc
 	d.mu.Lock()
-	d.conn, d.h3 = info.Conn, hc
+	d.conn = info.Conn
 	d.mu.Unlock()
+	if d.cfg.OnEstablished != nil {
+		d.cfg.OnEstablished(d, &info)
+	}
 	return nil
 }
 
@@ -111,11 +177,10 @@ func (d *Driver) ProcessReads(c *quic.Conn) error {
 		}
 		switch ev.Kind {
 		case quic.EventStreamsAvailable:
-			if ev.Dir == quic.Bidi && len(d.waiting) > 0 {
-				d.mu.Lock()
-				d.opens = append(d.waiting, d.opens...)
-				d.mu.Unlock()
-				d.waiting = nil
+			if ev.Dir == quic.Bidi {
+				if err := d.openWaiting(); err != nil {
+					return connError(err)
+				}
 			}
 		case quic.EventDatagramReadable:
 			if d.cfg.OnDatagrams != nil {
@@ -123,54 +188,113 @@ func (d *Driver) ProcessReads(c *quic.Conn) error {
 			}
 		}
 	}
+	return d.takeMessages()
+}
+
+// takeMessages handles the events of the h3.Conn, and then tells the goroutines.
+func (d *Driver) takeMessages() error {
+	var err error
 	for {
-		ev, ok, err := d.h3.Next()
-		if err != nil {
-			return d.connError(err)
+		var ev h3.Event
+		var ok bool
+		if ev, ok, err = d.h3.Next(); err != nil || !ok {
+			break
 		}
-		if !ok {
-			return nil
-		}
-		if err := d.handle(&ev); err != nil {
-			return d.connError(err)
+		if err = d.handle(&ev); err != nil {
+			break
 		}
 	}
+	d.deliver()
+	return connError(err)
 }
 
 // connError makes an error of the h3.Conn one that the runtime closes the connection with.
-func (d *Driver) connError(err error) error {
-	var he *h3.Error
-	if errors.As(err, &he) {
+func connError(err error) error {
+	if he, ok := errors.AsType[*h3.Error](err); ok {
 		return &quic.ApplicationError{Code: uint64(he.Code), Reason: he.Reason}
 	}
 	return err
+}
+
+// tell has the stream's goroutine told, or made, when all that came at the same
+// time has been taken in. So it finds everything there, and is woken once.
+func (d *Driver) tell(s *Stream) {
+	if !s.telling {
+		s.telling = true
+		s.refs.Add(1)
+		d.wakes = append(d.wakes, s)
+	}
+}
+
+func (d *Driver) deliver() {
+	if len(d.wakes) == 0 {
+		return
+	}
+	for i, s := range d.wakes {
+		d.wakes[i] = nil
+		s.telling = false
+		switch {
+		case d.client:
+			s.wakeUp()
+		case s.live:
+			d.cfg.Serve(s)
+		}
+		s.release()
+	}
+	d.wakes = d.wakes[:0]
+	d.conn.Yield()
 }
 
 // ProcessWrites carries out what goroutines want.
 func (d *Driver) ProcessWrites(c *quic.Conn) error {
 	d.mu.Lock()
 	opens, dirty := d.opens, d.dirty
-	d.opens, d.dirty = nil, d.spare[:0]
+	d.opens, d.dirty = d.opened[:0], d.dirtied[:0]
 	d.mu.Unlock()
-	for _, s := range opens {
-		if err := d.open(s); err != nil {
-			return d.connError(err)
-		}
+	err := d.write(opens, dirty)
+	clear(opens)
+	clear(dirty)
+	d.opened, d.dirtied = opens[:0], dirty[:0]
+	if err == nil && d.reads {
+		d.reads = false
+		err = d.takeMessages()
 	}
-	for i, s := range dirty {
-		dirty[i] = nil
-		s.queued.Store(false)
-		if err := d.service(s); err != nil {
-			return d.connError(err)
-		}
+	if err != nil {
+		return connError(err)
 	}
-	d.spare = dirty[:0]
 	d.maybeClose()
 	return nil
 }
 
+func (d *Driver) write(opens, dirty []*Stream) (err error) {
+	for _, s := range opens {
+		// First come, first served: none overtakes those that wait.
+		limited := len(d.waiting) > 0
+		if !limited {
+			var oerr error
+			limited, oerr = d.open(s)
+			err = errors.Join(err, oerr)
+		}
+		if limited {
+			s.waits = true
+			d.waiting = append(d.waiting, s)
+		}
+	}
+	for _, s := range dirty {
+		s.queued.Store(false)
+		if err == nil {
+			err = d.service(s)
+		}
+		s.release()
+	}
+	if len(d.wakes) > 0 {
+		d.deliver()
+	}
+	return err
+}
+
 // OnShutdown sends GOAWAY (RFC 9114, Section 5.2). When the requests under way have
-// ended the connection closes.
+// ended and their responses have arrived, the connection closes.
 func (d *Driver) OnShutdown(c *quic.Conn) {
 	if d.h3 == nil || d.stopping {
 		return
@@ -188,9 +312,14 @@ func (d *Driver) OnShutdown(c *quic.Conn) {
 
 // maybeClose closes a connection that is shutting down and has nothing left to do.
 func (d *Driver) maybeClose() {
-	if d.stopping && len(d.streams) == 0 && d.h3.ActiveRequests() == 0 {
-		d.qc.Close(quic.CloseError{Application: true, Code: uint64(h3.CodeNoError)})
+	if !d.stopping || len(d.streams) > 0 || len(d.waiting) > 0 || d.h3.ActiveRequests() > 0 {
+		return
 	}
+	// What was sent last may be lost on its way: it is done when it is acknowledged.
+	if !d.client && d.qc.OpenStreamsOf(quic.Bidi) > 0 {
+		return
+	}
+	d.qc.Close(quic.CloseError{Application: true, Code: uint64(h3.CodeNoError)})
 }
 
 // OnClose tells all who wait.
@@ -200,317 +329,35 @@ func (d *Driver) OnClose(c *quic.Conn, err error) {
 	}
 	d.mu.Lock()
 	d.closed = err
-	opens := append(d.opens, d.waiting...)
+	opens, dirty := d.opens, d.dirty
 	d.opens, d.dirty = nil, nil
+	d.settle()
 	d.mu.Unlock()
-	d.waiting = nil
-	for _, s := range opens {
-		s.fail(err)
+	for _, s := range append(opens, d.waiting...) {
+		d.failUnopened(s, &NotSentError{err})
 	}
-	for id, s := range d.streams {
-		delete(d.streams, id)
-		s.fail(err)
+	d.waiting = nil
+	for _, s := range d.streams {
+		s.abort(err)
+		d.forget(s, err)
+	}
+	d.deliverFailures()
+	for _, s := range dirty {
+		s.release()
 	}
 	if d.cfg.OnClose != nil {
 		d.cfg.OnClose(err)
 	}
 }
 
-// handle takes an event of the h3.Conn.
-func (d *Driver) handle(ev *h3.Event) error {
-	switch ev.Kind {
-	case h3.EventSettings:
-		if d.cfg.OnSettings != nil {
-			if s, ok := d.h3.PeerSettings(); ok {
-				d.cfg.OnSettings(s)
-			}
+// deliverFailures is deliver when the connection has ended: nothing is served any more.
+func (d *Driver) deliverFailures() {
+	for _, s := range d.wakes {
+		s.telling = false
+		if d.client {
+			s.wakeUp()
 		}
-		return nil
-	case h3.EventGoAway:
-		d.onGoAway(quic.StreamID(ev.ID))
-		return nil
+		s.release()
 	}
-	s := d.streams[ev.Stream]
-	if s == nil {
-		if ev.Kind == h3.EventHeaders && !d.client {
-			d.onRequest(ev)
-		}
-		return nil
-	}
-	switch ev.Kind {
-	case h3.EventHeaders:
-		s.onResponse(ev)
-		if ev.End && !ev.Interim {
-			d.endBody(s)
-		}
-	case h3.EventData:
-		return d.pump(s)
-	case h3.EventTrailers:
-		s.setTrailers(ev.Fields)
-		d.endBody(s)
-	case h3.EventEnd:
-		d.endBody(s)
-	case h3.EventReset:
-		s.body.Abort(ev.Err)
-		s.gotBody = true
-		s.onFailure(ev.Err)
-		if !ev.Err.Remote {
-			s.out.Stop(ev.Err)
-			s.sentBody = true
-		}
-		d.maybeForget(s)
-	case h3.EventStopped:
-		s.out.Stop(ev.Err)
-		s.sentBody = true
-		d.maybeForget(s)
-	case h3.EventWritable:
-		return d.service(s)
-	}
-	return nil
-}
-
-func (d *Driver) onRequest(ev *h3.Event) {
-	s := newStream(d)
-	s.id = ev.Stream
-	d.streams[s.id] = s
-	d.active.Add(1)
-	// The peer may open no other stream in this one's place while its handler runs.
-	d.qc.HoldStream(s.id)
-	head := Head{Fields: ev.Fields, ContentLength: ev.ContentLength, End: ev.End}
-	if ev.End {
-		s.body.CloseWithError(nil)
-		s.gotBody = true
-	}
-	d.cfg.Serve(s, &head)
-	d.conn.Yield()
-}
-
-// onGoAway fails the requests that the server did not process (RFC 9114, Section 5.2).
-func (d *Driver) onGoAway(id quic.StreamID) {
-	d.mu.Lock()
-	d.goAway = true
-	opens := append(d.opens, d.waiting...)
-	d.opens = nil
-	d.mu.Unlock()
-	d.waiting = nil
-	for _, s := range opens {
-		s.fail(h3.ErrGoAway)
-	}
-	if !d.client {
-		return
-	}
-	for sid, s := range d.streams {
-		if sid >= id {
-			d.h3.Cancel(sid, h3.CodeRequestCancelled)
-			delete(d.streams, sid)
-			s.fail(h3.ErrGoAway)
-		}
-	}
-}
-
-// open begins a request, at a client.
-func (d *Driver) open(s *Stream) error {
-	if s.isCancelled() {
-		s.fail(errCancelled)
-		return nil
-	}
-	fields, end := s.takeHead()
-	id, err := d.h3.OpenRequest(fields, end)
-	switch {
-	case errors.Is(err, quic.ErrStreamLimit):
-		s.putHead(fields, end)
-		d.waiting = append(d.waiting, s)
-		return nil
-	case err != nil:
-		s.fail(err)
-		return nil
-	}
-	s.id = id
-	d.streams[id] = s
-	s.sentBody = end
-	return d.service(s)
-}
-
-// service carries out what the stream's goroutines want.
-func (d *Driver) service(s *Stream) error {
-	if d.streams[s.id] != s {
-		return nil
-	}
-	if code, ok := s.takeCancel(); ok {
-		d.h3.Cancel(s.id, code)
-		s.body.Abort(errCancelled)
-		s.out.Stop(errCancelled)
-		s.gotBody, s.sentBody = true, true
-		d.maybeForget(s)
-		return nil
-	}
-	if err := d.send(s); err != nil {
-		return err
-	}
-	if !s.gotBody {
-		if err := d.pump(s); err != nil {
-			return err
-		}
-	}
-	d.maybeForget(s)
-	return nil
-}
-
-// send passes on header fields and body bytes until there are no more or QUIC takes no more.
-func (d *Driver) send(s *Stream) error {
-	for {
-		fields, end := s.takeHead()
-		if fields == nil {
-			break
-		}
-		if s.sentBody {
-			continue
-		}
-		if err := d.h3.SendHeaders(s.id, fields, end); err != nil {
-			return d.sendFailed(s, err)
-		}
-		s.sentBody = s.sentBody || end
-	}
-	if s.sentBody {
-		return nil
-	}
-	if err := s.out.Err(); err != nil {
-		code := h3.CodeRequestCancelled
-		if !d.client {
-			code = h3.CodeInternalError
-		}
-		var se *h3.StreamError
-		if errors.As(err, &se) {
-			code = se.Code
-		}
-		s.sentBody = true
-		return ignoreGone(d.h3.ResetStream(s.id, code))
-	}
-	for {
-		b, fin := s.out.Pop()
-		var trailers []h3.Field
-		if fin {
-			trailers = s.takeTrailers()
-		}
-		end := fin && trailers == nil
-		switch {
-		case b != nil:
-			ok, err := d.h3.WriteBodyBuf(s.id, b, end)
-			if err != nil {
-				b.Release()
-				return d.sendFailed(s, err)
-			}
-			if !ok {
-				s.out.Unpop(b)
-				if fin && trailers != nil {
-					s.putTrailers(trailers)
-				}
-				return nil
-			}
-		case end:
-			if _, err := d.h3.WriteBody(s.id, nil, true); err != nil {
-				return d.sendFailed(s, err)
-			}
-		case !fin:
-			return nil
-		}
-		if trailers != nil {
-			if err := d.h3.SendTrailers(s.id, trailers); err != nil {
-				return d.sendFailed(s, err)
-			}
-		}
-		if fin {
-			s.sentBody = true
-			return nil
-		}
-	}
-}
-
-// sendFailed ends the sending half of a stream. What is the connection's matter is returned.
-func (d *Driver) sendFailed(s *Stream, err error) error {
-	s.out.Stop(err)
-	s.sentBody = true
-	var se *h3.StreamError
-	switch {
-	case errors.As(err, &se), errors.Is(err, h3.ErrNoStream):
-		return nil
-	case errors.Is(err, h3.ErrFieldSectionTooLarge), errors.Is(err, h3.ErrOrder):
-		s.onFailure(err)
-		return ignoreGone(d.h3.ResetStream(s.id, h3.CodeInternalError))
-	}
-	return err
-}
-
-func ignoreGone(err error) error {
-	if errors.Is(err, h3.ErrNoStream) {
-		return nil
-	}
-	return err
-}
-
-// pump moves body bytes from the h3.Conn to the stream's reader, until there are no more or it is full.
-func (d *Driver) pump(s *Stream) error {
-	for !s.gotBody {
-		if s.body.Closed() {
-			// Nobody reads the rest.
-			s.gotBody = true
-			code := h3.CodeRequestCancelled
-			if !d.client {
-				code = h3.CodeNoError // RFC 9114, Section 4.1
-			}
-			if err := ignoreGone(d.h3.StopSending(s.id, code)); err != nil {
-				return err
-			}
-			d.maybeForget(s)
-			return nil
-		}
-		if s.body.Full() {
-			return nil
-		}
-		b, fin, err := d.h3.ReadBodyBuf(s.id, maxPiece)
-		if err != nil {
-			var se *h3.StreamError
-			if errors.As(err, &se) || errors.Is(err, h3.ErrNoStream) {
-				s.body.Abort(err)
-				s.gotBody = true
-				d.maybeForget(s)
-				return nil
-			}
-			return err
-		}
-		if b != nil {
-			s.body.Push(b)
-		}
-		if fin {
-			d.endBody(s)
-			return nil
-		}
-		if b == nil {
-			return nil
-		}
-	}
-	return nil
-}
-
-// maxPiece bounds what one ReadBodyBuf returns, in bytes.
-const maxPiece = 64 << 10
-
-func (d *Driver) endBody(s *Stream) {
-	if !s.gotBody {
-		s.gotBody = true
-		s.body.CloseWithError(nil)
-	}
-	d.maybeForget(s)
-}
-
-// maybeForget drops a stream that both sides are through with.
-func (d *Driver) maybeForget(s *Stream) {
-	if !s.gotBody || !s.sentBody || !d.client && !s.finished.Load() || d.streams[s.id] != s {
-		return
-	}
-	delete(d.streams, s.id)
-	if !d.client {
-		d.qc.ReleaseStream(s.id)
-	}
-	s.end()
+	d.wakes = nil
 }

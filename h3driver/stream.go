@@ -2,47 +2,58 @@ package h3driver
 
 import (
 	"context"
-	"errors"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/frittata-go/frittata/h3"
+	"github.com/frittata-go/frittata/internal/chunk"
 	"github.com/frittata-go/frittata/internal/pipe"
 	"github.com/frittata-go/frittata/quic"
 )
 
-// errCancelled is what a stream's goroutines get after Cancel.
-var errCancelled = errors.New("h3driver: stream cancelled")
-
-// Stream is a request and its response, as a goroutine sees them. Reading,
-// writing and the rest may be done by different goroutines.
+// Stream is a request and its response, as goroutines see them. Reading,
+// writing and the rest may be done by different goroutines. Release ends the use.
 type Stream struct {
 	d    *Driver
 	body pipe.Reader // of the peer's message
 	out  pipe.Writer // of ours
 
+	// Who knows of the stream: its user, the strand while it is live or to be
+	// opened, and each list of the Driver that it is in besides.
+	refs     atomic.Int32
 	queued   atomic.Bool // in Driver.dirty
 	finished atomic.Bool // Finish was called
-	ended    atomic.Bool
+	hasHeads atomic.Bool // there is something in heads
+	wake     chan struct{}
 
-	// On the strand alone, but for id, which Open and Serve publish.
-	id                quic.StreamID
-	gotBody, sentBody bool
+	// Of the strand; its user may read id and head once he was told of them.
+	id       quic.StreamID
+	head     Head
+	live     bool // in Driver.streams
+	waits    bool // in Driver.waiting
+	telling  bool // in Driver.wakes
+	gotBody  bool
+	sentBody bool
 
 	mu          sync.Mutex
-	heads       []pendingHead
+	heads       []pendingHead // to send
+	first       []h3.Field    // memory of the first of them
+	usedFirst   bool
 	trailers    []h3.Field // to send
 	gotTrailers []h3.Field
-	response    *Head
+	hasHead     bool // of a client: the response's head is there
 	failure     error
-	cancel      h3.ErrorCode
+	wantInterim bool
+	interims    []*Head
 	cancelled   bool
-	interim     func(*Head)
-	ready       chan struct{} // closed when response or failure is there; clients only
-	isReady     bool
-	done        func(error) // see OnDone
+	cancelCode  h3.ErrorCode
+	cancelCause error
+	notifier    Notifier
+	notified    bool
+	outcome     error // what notifier was, or would have been, told
 }
 
 type pendingHead struct {
@@ -50,54 +61,95 @@ type pendingHead struct {
 	end    bool
 }
 
+// Notifier is told how a stream ends.
+type Notifier interface {
+	// StreamDone is called once, when the stream has failed or is stopped by
+	// the peer, or, with nil, when both messages are complete. It is called on
+	// the strand, or by SetNotifier, and must not block.
+	StreamDone(err error)
+}
+
+// buffers is where the bodies that are sent have their memory from.
+var buffers chunk.Pool
+
+// Buffers returns the pool of the Buffers that WriteBuf and Finish are given best.
+func Buffers() *quic.BufferPool { return &buffers }
+
+var streams = sync.Pool{New: func() any { return &Stream{wake: make(chan struct{}, 1)} }}
+
+// newStream returns a stream that the strand and its user know.
 func newStream(d *Driver) *Stream {
-	s := &Stream{d: d}
+	s := streams.Get().(*Stream)
+	s.d = d
+	s.refs.Store(2)
 	s.body.Init(s, d.cfg.BodyBuffer)
-	s.out.Init(s, nil, d.cfg.BodyBuffer)
+	s.out.Init(s, &buffers, d.cfg.BodyBuffer)
 	return s
 }
 
-// Open begins a request, at a client; any goroutine may. fields begin with the
-// pseudo-header fields and are not to be changed any more. With end there is no body; else
-// Write and CloseWrite follow. It does not wait: Response does. The error is
-// h3.ErrGoAway, or why the connection is closed.
-func (d *Driver) Open(fields []h3.Field, end bool) (*Stream, error) {
-	s := newStream(d)
-	s.ready = make(chan struct{})
-	s.heads = append(s.heads, pendingHead{fields, end})
-	d.mu.Lock()
-	switch {
-	case d.closed != nil:
-		d.mu.Unlock()
-		return nil, d.closed
-	case d.goAway || d.conn == nil:
-		d.mu.Unlock()
-		return nil, h3.ErrGoAway
+// keptFields is how many header fields a stream that is to be used again keeps memory for.
+const keptFields = 64
+
+// Release gives the stream back, whatever its state: its user does not touch it
+// any more. A request that has not ended goes on, so call Finish, or read to the end, or Cancel, before.
+func (s *Stream) Release() { s.release() }
+
+// release drops one of refs. Whoever drops the last is the only one to know the stream.
+func (s *Stream) release() {
+	n := s.refs.Add(-1)
+	if n > 0 {
+		return
 	}
-	d.opens = append(d.opens, s)
-	d.mu.Unlock()
-	d.active.Add(1)
-	d.conn.Wake()
-	return s, nil
+	if n < 0 {
+		panic("BUG: h3driver.Stream released too often")
+	}
+	if !s.body.Reset() || !s.out.Reset() {
+		return
+	}
+	select {
+	case <-s.wake:
+	default:
+	}
+	s.finished.Store(false)
+	s.hasHeads.Store(false)
+	s.d, s.id = nil, 0
+	s.head = Head{Fields: emptied(s.head.Fields)}
+	s.gotBody, s.sentBody = false, false
+	clear(s.heads)
+	s.heads, s.first, s.usedFirst = s.heads[:0], emptied(s.first), false
+	s.trailers, s.gotTrailers = nil, nil
+	s.hasHead, s.failure = false, nil
+	s.wantInterim, s.interims = false, nil
+	s.cancelled, s.cancelCode, s.cancelCause = false, 0, nil
+	s.notifier, s.notified, s.outcome = nil, false, nil
+	streams.Put(s)
 }
 
-// Active returns the number of requests that were opened and have not ended.
-func (d *Driver) Active() int { return int(d.active.Load()) }
-
-// Usable tells whether Open would begin another request.
-func (d *Driver) Usable() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.closed == nil && !d.goAway && d.conn != nil
+// emptied keeps the memory of fields but not what they refer to.
+func emptied(fields []h3.Field) []h3.Field {
+	if cap(fields) > keptFields {
+		return nil
+	}
+	clear(fields)
+	return fields[:0]
 }
 
 // Wake has the strand look at the stream. It is how the pipes wake it.
 func (s *Stream) Wake() {
-	if s.queued.Swap(true) {
-		return
+	if !s.queued.Swap(true) {
+		s.enqueue()
 	}
+}
+
+// enqueue is called by who set queued.
+func (s *Stream) enqueue() {
 	d := s.d
 	d.mu.Lock()
+	if d.closed != nil {
+		d.mu.Unlock()
+		return
+	}
+	s.refs.Add(1)
 	d.dirty = append(d.dirty, s)
 	d.mu.Unlock()
 	d.conn.Wake()
@@ -106,11 +158,15 @@ func (s *Stream) Wake() {
 // Yield tells the strand that goroutines of the stream have become runnable.
 func (s *Stream) Yield() { s.d.conn.Yield() }
 
-// ID returns the stream's ID; a client's is not known before the response.
+// ID returns the stream's ID; a client's is known once Response has returned a head.
 func (s *Stream) ID() quic.StreamID { return s.id }
 
 // Driver returns the Driver of the stream's connection.
 func (s *Stream) Driver() *Driver { return s.d }
+
+// Head returns the head of the request, at a server. It is valid until
+// Release; its strings are for good.
+func (s *Stream) Head() *Head { return &s.head }
 
 // Read reads the peer's body. The end is io.EOF.
 func (s *Stream) Read(p []byte) (int, error) { return s.body.Read(p) }
@@ -118,11 +174,21 @@ func (s *Stream) Read(p []byte) (int, error) { return s.body.Read(p) }
 // WriteTo writes the peer's body to w without copying it in between.
 func (s *Stream) WriteTo(w io.Writer) (int64, error) { return s.body.WriteTo(w) }
 
+// ReadBuf passes on the next piece of the peer's body, by ownership.
+func (s *Stream) ReadBuf() (*quic.Buffer, error) { return s.body.ReadBuf() }
+
+// Complete tells whether the peer's message has come to its end, or failed:
+// Read will not block any more.
+func (s *Stream) Complete() bool { return s.body.Complete() }
+
 // CloseRead tells that nobody reads the rest of the peer's body.
 func (s *Stream) CloseRead() error { return s.body.Close() }
 
 // Write sends body bytes. It copies p, and blocks while the buffer is full.
 func (s *Stream) Write(p []byte) (int, error) { return s.out.Write(p) }
+
+// WriteBuf sends b.B and takes ownership of b. It blocks while the buffer is full.
+func (s *Stream) WriteBuf(b *quic.Buffer) error { return s.out.Put(b, false) }
 
 // ReadFrom sends what r has, until its end.
 func (s *Stream) ReadFrom(r io.Reader) (int64, error) { return s.out.ReadFrom(r) }
@@ -130,10 +196,13 @@ func (s *Stream) ReadFrom(r io.Reader) (int64, error) { return s.out.ReadFrom(r)
 // CloseWrite ends our message.
 func (s *Stream) CloseWrite() error { return s.out.Close() }
 
-// Reset aborts our message with code.
-func (s *Stream) Reset(code h3.ErrorCode) {
-	s.out.CloseWithError(&h3.StreamError{Stream: s.id, Code: code})
-}
+// resetError tells the strand with which code to reset.
+type resetError struct{ code h3.ErrorCode }
+
+func (e resetError) Error() string { return "h3driver: message aborted with " + e.code.String() }
+
+// Reset aborts our message with code, unless it is complete.
+func (s *Stream) Reset(code h3.ErrorCode) { s.out.CloseWithError(resetError{code}) }
 
 // SetReadDeadline makes Read fail with os.ErrDeadlineExceeded from t on; the zero time means never.
 func (s *Stream) SetReadDeadline(t time.Time) { s.body.SetReadDeadline(t) }
@@ -143,17 +212,37 @@ func (s *Stream) SetWriteDeadline(t time.Time) { s.out.SetWriteDeadline(t) }
 
 // SendHeaders sends the head of a response, at a server: any number of interim
 // ones and a final one. With end there is no body. The strand is not woken before the
-// first byte of the body, its end, or Flush, so that head and body go together.
-// fields are not to be changed any more.
+// first byte of the body, its end, Finish or Flush, so that head and body go
+// together. It copies fields.
 func (s *Stream) SendHeaders(fields []h3.Field, end bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.putHead(fields, end)
+}
+
+// putHead is called with mu held.
+func (s *Stream) putHead(fields []h3.Field, end bool) {
+	if s.usedFirst {
+		fields = slices.Clone(fields)
+	} else {
+		// The strand may have this memory until the stream is over, so it is used once.
+		s.usedFirst = true
+		s.first = append(s.first[:0], fields...)
+		fields = s.first
+	}
+	s.heads = append(s.heads, pendingHead{fields, end})
+	s.hasHeads.Store(true)
 }
 
 // Flush has what SendHeaders was given sent now.
 func (s *Stream) Flush() { s.Wake() }
 
-// SetTrailers are the trailers that CloseWrite sends after the body.
-func (s *Stream) SetTrailers(fields []h3.Field) { s.putTrailers(fields) }
+// SetTrailers sets what goes out after the body. It has to be called before its end.
+func (s *Stream) SetTrailers(fields []h3.Field) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.trailers = fields
+}
 
 // Trailers returns the peer's trailers, once its body was read to the end.
 func (s *Stream) Trailers() []h3.Field {
@@ -162,87 +251,99 @@ func (s *Stream) Trailers() []h3.Field {
 	return s.gotTrailers
 }
 
-// OnInterim has f called, on the strand, with each interim response (1xx).
-func (s *Stream) OnInterim(f func(*Head)) {
+// SetNotifier has n told when the stream ends. If it has ended, that is at once.
+func (s *Stream) SetNotifier(n Notifier) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.interim = f
-}
-
-// OnDone has f called once when the stream has ended, or failed: with nil when
-// both messages are complete, on whatever goroutine comes to know.
-func (s *Stream) OnDone(f func(error)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.done = f
-}
-
-// Response waits for the head of the response, at a client.
-func (s *Stream) Response(ctx context.Context) (*Head, error) {
-	select {
-	case <-s.ready:
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+	s.notifier = n
+	notified, outcome := s.notified, s.outcome
+	s.mu.Unlock()
+	if notified {
+		n.StreamDone(outcome)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.response == nil {
-		return nil, s.failure
-	}
-	return s.response, nil
 }
 
-// Cancel aborts both directions with code. It may be called at any time, by any goroutine.
-func (s *Stream) Cancel(code h3.ErrorCode) {
+// Cancel aborts both directions with code, as far as they are not complete;
+// cause is what reads, writes and Response fail with. It may be called at any
+// time, by any goroutine, and the first call counts.
+func (s *Stream) Cancel(code h3.ErrorCode, cause error) {
 	s.mu.Lock()
-	s.cancelled, s.cancel = true, code
+	if s.cancelled {
+		s.mu.Unlock()
+		return
+	}
+	s.cancelled, s.cancelCode, s.cancelCause = true, code, cause
 	s.mu.Unlock()
 	s.Wake()
 }
 
-// Finish tells that the request's handler is through, at a server. What of the
-// response was written goes out; CloseWrite or Reset has to come before.
-func (s *Stream) Finish() {
+// Finish ends the handling of a request, at a server, with the last of the body: b.B,
+// of which it takes ownership, or nothing if b is nil. Nobody reads the rest of the
+// request, which the peer is told. After Reset, and after a head that was the end, it only ends the handling. All
+// of it, and a head that was given just before, costs one wake-up.
+func (s *Stream) Finish(b *quic.Buffer) {
+	first := !s.queued.Swap(true) // what follows wakes nobody
 	s.finished.Store(true)
-	s.body.Close()
+	_ = s.body.Close()     // it cannot fail
+	_ = s.out.Put(b, true) // whatever ended the message before is what the peer is told
+	if first {
+		s.enqueue()
+		return
+	}
+	// The strand may have looked at the stream before all of it was said.
 	s.Wake()
 }
 
-func (s *Stream) isCancelled() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.cancelled
+// The strand's side.
+
+// abort ends both pipes.
+func (s *Stream) abort(err error) {
+	s.gotBody, s.sentBody = true, true
+	s.body.Abort(err)
+	s.out.Stop(err)
 }
 
-func (s *Stream) takeCancel() (h3.ErrorCode, bool) {
+func (s *Stream) isCancelled() (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	is := s.cancelled
-	s.cancelled = false
-	return s.cancel, is
+	return s.cancelled, s.cancelCause
 }
 
-func (s *Stream) putHead(fields []h3.Field, end bool) {
+// takeCancel returns what Cancel was given, unless the strand has taken that before.
+func (s *Stream) takeCancel() (h3.ErrorCode, error, bool) {
+	if s.gotBody && s.sentBody {
+		return 0, nil, false
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.heads = append(s.heads, pendingHead{fields, end})
+	return s.cancelCode, s.cancelCause, s.cancelled
 }
 
-func (s *Stream) takeHead() (fields []h3.Field, end bool) {
+// firstHead returns the head of a request that is to be opened.
+func (s *Stream) firstHead() pendingHead {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.heads[0]
+}
+
+func (s *Stream) takeFirstHead() {
+	_, _ = s.takeHead() // there is one
+}
+
+func (s *Stream) takeHead() (pendingHead, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.heads) == 0 {
-		return nil, false
+		s.hasHeads.Store(false)
+		return pendingHead{}, false
 	}
 	h := s.heads[0]
-	s.heads = s.heads[1:]
-	return h.fields, h.end
-}
-
-func (s *Stream) putTrailers(fields []h3.Field) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.trailers = fields
+	n := copy(s.heads, s.heads[1:])
+	s.heads[n] = pendingHead{}
+	s.heads = s.heads[:n]
+	if n == 0 {
+		s.hasHeads.Store(false)
+	}
+	return h, true
 }
 
 func (s *Stream) takeTrailers() []h3.Field {
@@ -256,75 +357,59 @@ func (s *Stream) takeTrailers() []h3.Field {
 func (s *Stream) setTrailers(fields []h3.Field) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.gotTrailers = append([]h3.Field(nil), fields...)
+	s.gotTrailers = slices.Clone(fields)
 }
 
-// onResponse takes the head of a response.
-func (s *Stream) onResponse(ev *h3.Event) {
-	head := &Head{Fields: ev.Fields, Status: ev.Status, ContentLength: ev.ContentLength, End: ev.End}
-	s.mu.Lock()
-	if ev.Interim {
-		f := s.interim
-		s.mu.Unlock()
-		if f != nil {
-			f(head)
-		}
-		return
-	}
-	head.Fields = append([]h3.Field(nil), ev.Fields...)
-	s.response = head
-	s.makeReady()
-	s.mu.Unlock()
-	s.Yield()
-}
-
-// makeReady is called with mu held.
-func (s *Stream) makeReady() {
-	if s.ready != nil && !s.isReady {
-		s.isReady = true
-		close(s.ready)
+// setHead takes the head of a request, or of a final response.
+func (s *Stream) setHead(ev *h3.Event) {
+	s.head = Head{
+		Fields: append(s.head.Fields[:0], ev.Fields...),
+		Status: ev.Status, ContentLength: ev.ContentLength, End: ev.End,
 	}
 }
 
-// onFailure tells who waits for the response that none will come.
-func (s *Stream) onFailure(err error) {
+func (s *Stream) setFailure(err error) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.failure == nil {
 		s.failure = err
 	}
-	done := s.done
-	s.done = nil
-	s.makeReady()
-	s.mu.Unlock()
-	if done != nil {
-		done(err)
-	}
 }
 
-// fail ends the stream with the connection, or before it began.
-func (s *Stream) fail(err error) {
-	s.gotBody, s.sentBody = true, true
-	s.body.Abort(err)
-	s.out.Stop(err)
-	s.onFailure(err)
-	s.countEnd()
-}
-
-// end is called when both directions are over.
-func (s *Stream) end() {
+// notify tells the notifier, once.
+func (s *Stream) notify(err error) {
 	s.mu.Lock()
-	done := s.done
-	s.done = nil
-	s.makeReady()
-	s.mu.Unlock()
-	if done != nil {
-		done(nil)
+	if s.notified {
+		s.mu.Unlock()
+		return
 	}
-	s.countEnd()
+	s.notified, s.outcome = true, err
+	n := s.notifier
+	s.mu.Unlock()
+	if n != nil {
+		n.StreamDone(err)
+	}
 }
 
-func (s *Stream) countEnd() {
-	if !s.ended.Swap(true) {
-		s.d.active.Add(-1)
+// wakeUp ends a wait in Response.
+func (s *Stream) wakeUp() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// await waits for wakeUp.
+func (s *Stream) await(ctx context.Context) error {
+	done := ctx.Done()
+	if done == nil {
+		<-s.wake
+		return nil
+	}
+	select {
+	case <-s.wake:
+		return nil
+	case <-done:
+		return context.Cause(ctx)
 	}
 }

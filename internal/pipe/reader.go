@@ -37,7 +37,14 @@ func (r *Reader) Push(b *chunk.Buffer) (more bool) {
 		b.Release()
 		return !full
 	}
-	p.push(b)
+	if t := p.tail(); t != nil && len(b.B) <= min(maxJoin, cap(t.B)-len(t.B)) {
+		// A peer that sends a trickle should not have us hold a buffer for each drop.
+		t.B = append(t.B, b.B...)
+		p.n += len(b.B)
+		b.Release()
+	} else {
+		p.push(b)
+	}
 	full := p.n >= p.limit
 	if full {
 		p.held = true
@@ -52,6 +59,10 @@ func (r *Reader) Push(b *chunk.Buffer) (more bool) {
 	}
 	return !full
 }
+
+// maxJoin is up to how many bytes are copied to the buffer before them, if they
+// fit there, instead of being kept in one of their own.
+const maxJoin = 1 << 10
 
 // Full tells whether the pipe has reached its limit. If so, the strand is woken
 // when the goroutine has drained it to half. Strand only.
