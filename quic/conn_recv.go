@@ -52,10 +52,10 @@ func (io *IO) Recv(now time.Time, d *Datagram) {
 		c.loss.SetAmplificationLimited(false, c.now)
 	}
 	size := len(d.Data)
-	reset := c.hs.confirmed && c.ids.isResetToken(d.Data)
 	c.recvPackets(&in, d.Data)
-	if reset && !in.authentic && c.life.phase == phaseOpen {
-		// RFC 9000, Section 10.3.1: no packet could be decrypted, and it ends in a token of the peer's.
+	if !in.authentic && c.hs.confirmed && c.life.phase == phaseOpen && c.ids.isResetToken(d.Data) {
+		// RFC 9000, Section 10.3.1: no packet could be decrypted, which leaves the
+		// end of it as it was, and that is a token of the peer's.
 		c.end(phaseDraining, &StatelessResetError{})
 		return
 	}
