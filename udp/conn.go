@@ -27,6 +27,10 @@ type Conn struct {
 // New makes a Conn of an open socket, which it takes over: the caller must not use
 // or close it any more unless New fails. A nil o is the zero Options.
 func New(c *net.UDPConn, o *Options) (*Conn, error) {
+	return newConn(c, o, system{})
+}
+
+func newConn(c *net.UDPConn, o *Options, sys system) (*Conn, error) {
 	if o == nil {
 		o = new(Options)
 	}
@@ -38,7 +42,7 @@ func New(c *net.UDPConn, o *Options) (*Conn, error) {
 	if !ok {
 		return nil, errors.New("udp: socket without an address")
 	}
-	u := &Conn{udp: c, raw: raw, local: unmap(addr.AddrPort())}
+	u := &Conn{udp: c, raw: raw, local: unmap(addr.AddrPort()), sys: sys}
 	if a, ok := c.RemoteAddr().(*net.UDPAddr); ok && a != nil {
 		u.remote = unmap(a.AddrPort())
 	}

@@ -1,0 +1,6 @@
+//go:build race
+
+package udp
+
+// raceEnabled tells whether the race detector is on, which allocates.
+const raceEnabled = true
