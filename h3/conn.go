@@ -123,6 +123,11 @@ func (c *Conn) Next() (Event, bool, error) {
 	if c.err != nil {
 		return Event{}, false, c.err
 	}
+	// The last event's fields are over; an idle connection keeps none of their strings.
+	clear(c.fields)
+	if c.fields = c.fields[:0]; cap(c.fields) > maxKeptFields {
+		c.fields = nil
+	}
 	ev, ok, err := c.next()
 	if err != nil {
 		c.err = err
@@ -130,6 +135,9 @@ func (c *Conn) Next() (Event, bool, error) {
 	}
 	return ev, ok, nil
 }
+
+// maxKeptFields bounds the fields whose memory is kept for the next event.
+const maxKeptFields = 64
 
 func (c *Conn) next() (Event, bool, error) {
 	for {
@@ -288,12 +296,13 @@ func (c *Conn) GoAway(id quic.StreamID) error {
 }
 
 // Shutdown is GoAway with the first stream that no request came on yet: those
-// that have come will be answered. When ActiveRequests is 0, close the
-// connection with H3_NO_ERROR.
+// that have come will be answered. When ActiveRequests is 0 and the quic.Conn has
+// no bidirectional stream any more, so that the peer has all responses, close
+// the connection with H3_NO_ERROR.
 func (c *Conn) Shutdown() error { return c.GoAway(c.nextRequest) }
 
 // ActiveRequests returns the number of requests whose streams are not done in
-// both directions.
+// both directions. A direction is done when all of it was read or given to QUIC.
 func (c *Conn) ActiveRequests() int { return c.requests }
 
 // PeerSettings returns the peer's settings; ok is false as long as they have not

@@ -222,7 +222,7 @@ func (c *Conn) skip(st *streamState) (done bool, err error) {
 		if st.fin {
 			return false, nil
 		}
-		n, fin, err := c.qc.StreamRead(st.id, c.scratchOf(int(min(st.left, readStep))))
+		n, fin, err := c.qc.StreamRead(st.id, c.scratchOf(int(min(st.left, scratchSize))))
 		if err != nil {
 			return false, err
 		}
@@ -235,13 +235,16 @@ func (c *Conn) skip(st *streamState) (done bool, err error) {
 	return true, nil
 }
 
+// scratchSize is what a connection keeps for what comes in, in bytes: most heads are smaller.
+const scratchSize = 2 << 10
+
 // scratchOf returns n bytes that are valid until the next call.
 func (c *Conn) scratchOf(n int) []byte {
-	if n > readStep {
+	if n > scratchSize {
 		return make([]byte, n)
 	}
 	if c.scratch == nil {
-		c.scratch = make([]byte, readStep)
+		c.scratch = make([]byte, scratchSize)
 	}
 	return c.scratch[:n]
 }
