@@ -4,7 +4,6 @@ package udp
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 )
@@ -14,6 +13,10 @@ type system struct{}
 
 // open prepares the socket.
 func (c *Conn) open(o *Options) error {
+	// What follows is allowed to fail, unless the socket is closed.
+	if err := c.raw.Control(func(uintptr) {}); err != nil {
+		return err
+	}
 	c.caps.MaxSegments = 1
 	c.caps.MaxTrain = maxPayload4
 	if !o.DisableDF {
@@ -68,6 +71,9 @@ func (c *Conn) readBatch(m []Message) (int, error) {
 				continue
 			}
 			return 0, err
+		}
+		if err != nil {
+			remote = netip.AddrPort{} // not told along with an error
 		}
 		m[0].received(n, remote, truncated)
 		return 1, nil
@@ -138,5 +144,5 @@ func (c *Conn) writeFailed(err error, left int) error {
 		c.counters.datagramsLost.Add(uint64(left))
 		return &unreachableError{err}
 	}
-	return fmt.Errorf("udp: %w", err)
+	return err
 }

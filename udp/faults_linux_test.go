@@ -243,6 +243,9 @@ func TestFailures(t *testing.T) {
 				if !errors.As(err, &oe) || oe.Addr.String() != c.LocalAddr().String() {
 					t.Errorf("%#v does not tell where to", err)
 				}
+				if !strings.Contains(err.Error(), "sendmmsg: ") {
+					t.Errorf("%q does not tell what failed", err)
+				}
 			}
 		})
 	}

@@ -32,7 +32,7 @@ type Message struct {
 	ECN uint8
 
 	// Truncated means that Buf was too small: the end of the last datagram, or
-	// more, was lost.
+	// more, was lost. On Windows Remote is then unknown.
 	Truncated bool
 }
 
