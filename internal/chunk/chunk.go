@@ -59,12 +59,17 @@ type Pool struct {
 	classes [len(sizes)]sync.Pool
 }
 
-// MaxSize is the largest Buffer that Get pools, in bytes.
-const MaxSize = 64 << 10
+const (
+	// MinSize is the size of the smallest Buffer that Get pools, in bytes.
+	MinSize = 512
+
+	// MaxSize is the size of the largest Buffer that Get pools, in bytes.
+	MaxSize = 64 << 10
+)
 
 // sizes are the sizes of pooled memory, in bytes: for the head of a message, for a
 // packet, for a small body, for a page of a stream, and for a batch from a socket.
-var sizes = [...]int{512, 2 << 10, 4 << 10, 16 << 10, MaxSize}
+var sizes = [...]int{MinSize, 2 << 10, 4 << 10, 16 << 10, MaxSize}
 
 // Get returns a Buffer whose B is empty with a capacity of at least n bytes.
 // What the memory contains is undefined.

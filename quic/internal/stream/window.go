@@ -19,8 +19,8 @@ type SendWindow struct {
 	limit, used uint64
 }
 
-// Init sets the peer's first limit.
-func (w *SendWindow) Init(limit uint64) { w.limit = min(limit, maxOffset) }
+// Init sets the peer's first limit, none of which is used.
+func (w *SendWindow) Init(limit uint64) { *w = SendWindow{limit: min(limit, maxOffset)} }
 
 // Raise sets a new limit. It returns true if the limit grew; a lower one is
 // ignored (RFC 9000, Section 4.1).
