@@ -38,12 +38,19 @@ func (f *Frame) parseAck(b []byte) int {
 	}
 	smallest := largest - first
 	for ; count > 0; count-- {
-		gap, n1 := ConsumeVarint(raw[n:])
-		n += n1
-		size, n2 := ConsumeVarint(raw[n:])
-		n += n2
-		if n1 == 0 || n2 == 0 {
-			return int(faultCut)
+		var gap, size uint64
+		if b := raw[n:]; len(b) >= 2 && b[0]|b[1] < 0x40 {
+			// Mostly, both are small.
+			gap, size = uint64(b[0]), uint64(b[1])
+			n += 2
+		} else {
+			var n1, n2 int
+			gap, n1 = ConsumeVarint(b)
+			size, n2 = ConsumeVarint(b[n1:])
+			if n1 == 0 || n2 == 0 {
+				return int(faultCut)
+			}
+			n += n1 + n2
 		}
 		// Both are below 2^62: their sum does not overflow.
 		if gap+size+2 > smallest {
@@ -52,10 +59,13 @@ func (f *Frame) parseAck(b []byte) int {
 		smallest -= gap + size + 2
 	}
 	a := &f.Ack
-	*a = Ack{Largest: largest, Delay: delay, raw: raw[:n]}
-	if b[0] == FrameAckECN {
+	a.Largest = largest
+	a.Delay = delay
+	a.HasECN = b[0] == FrameAckECN
+	a.ECT0, a.ECT1, a.CE = 0, 0, 0
+	a.raw = raw[:n]
+	if a.HasECN {
 		c.b = raw[n:]
-		a.HasECN = true
 		a.ECT0, a.ECT1, a.CE = c.varint(), c.varint(), c.varint()
 		if c.cut {
 			return int(faultCut)
@@ -67,9 +77,13 @@ func (f *Frame) parseAck(b []byte) int {
 
 // Ranges returns an iterator over the acknowledged ranges, in descending order:
 //
-//	for it := a.Ranges(); it.Next(); {
+//	it := a.Ranges()
+//	for it.Next() {
 //		// it.Smallest to it.Largest, both inclusive
 //	}
+//
+// An iterator that is declared in the for statement itself works too, but is
+// copied for each round, which costs more than the rest.
 func (a *Ack) Ranges() AckRanges { return AckRanges{raw: a.raw, next: a.Largest} }
 
 // AckRanges iterates over the ranges of an ACK frame. It allocates nothing.
@@ -77,23 +91,32 @@ type AckRanges struct {
 	Smallest, Largest uint64 // inclusive
 
 	raw  []byte
-	next uint64 // the largest packet number of the next range
+	pos  int    // where the encoding of the next range begins, with its length
+	next uint64 // the largest packet number of it
 }
 
 // Next goes to the next range. It returns false if there is none.
 func (r *AckRanges) Next() bool {
-	if len(r.raw) == 0 {
+	b := r.raw[r.pos:]
+	if len(b) == 0 {
 		return false
 	}
-	size, n := ConsumeVarint(r.raw)
 	r.Largest = r.next
-	r.Smallest = r.next - size
-	if n < len(r.raw) {
-		gap, m := ConsumeVarint(r.raw[n:])
-		r.next = r.Smallest - gap - 2
-		n += m
+	if len(b) >= 2 && b[0]|b[1] < 0x40 {
+		// Mostly, the length and the gap behind it are small.
+		r.Smallest = r.next - uint64(b[0])
+		r.next = r.Smallest - uint64(b[1]) - 2
+		r.pos += 2
+		return true
 	}
-	r.raw = r.raw[n:]
+	size, n := ConsumeVarint(b)
+	r.Smallest = r.next - size
+	r.pos += n
+	if n < len(b) {
+		gap, n := ConsumeVarint(b[n:])
+		r.next = r.Smallest - gap - 2
+		r.pos += n
+	}
 	return true
 }
 

@@ -383,8 +383,7 @@ func TestFrameAllocations(t *testing.T) {
 			}
 			b = b[n:]
 			if f.Type == FrameAck {
-				for it := f.Ack.Ranges(); it.Next(); {
-				}
+				sumAcked(&f.Ack)
 			}
 		}
 	}); n != 0 {

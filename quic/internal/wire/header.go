@@ -81,7 +81,11 @@ type Header struct {
 // that follows it in the datagram.
 func ParseHeader(b []byte, idLen int, h *Header) error {
 	if len(b) > idLen && b[0]&(bitLong|bitFixed) == bitFixed {
-		*h = Header{Type: Packet1RTT, DstID: b[1 : 1+idLen], PNOffset: 1 + idLen, End: len(b)}
+		*h = Header{}
+		h.Type = Packet1RTT
+		h.DstID = b[1 : 1+idLen]
+		h.PNOffset = 1 + idLen
+		h.End = len(b)
 		return nil
 	}
 	inv, err := ParseInvariant(b, idLen)

@@ -53,7 +53,7 @@ type TransportParameters struct {
 	MaxIdleTimeout                 uint64   // ms, 0: none
 	StatelessResetToken            [16]byte // server only
 	HasStatelessResetToken         bool
-	MaxUDPPayloadSize              uint64 // bytes, at least 1200, by default 65527
+	MaxUDPPayloadSize              uint64 // bytes, at least 1200, by default 65527, and as great as the peer likes
 	InitialMaxData                 uint64 // bytes
 	InitialMaxStreamDataBidiLocal  uint64 // bytes
 	InitialMaxStreamDataBidiRemote uint64 // bytes

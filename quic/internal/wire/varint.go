@@ -43,23 +43,16 @@ func VarintLen(v uint64) int {
 // ConsumeVarint returns the integer that b begins with and the length of its
 // encoding, which need not be the shortest. n is 0 if b is cut off.
 func ConsumeVarint(b []byte) (v uint64, n int) {
-	if len(b) > 0 && b[0] < 0x40 {
-		return uint64(b[0]), 1
-	}
-	return consumeLongVarint(b)
-}
-
-// consumeLongVarint is ConsumeVarint for what takes more than a byte. It stays
-// out of line so that ConsumeVarint itself is inlined.
-//
-//go:noinline
-func consumeLongVarint(b []byte) (v uint64, n int) {
-	if len(b) < 2 {
+	if len(b) == 0 {
 		return 0, 0
 	}
 	switch b[0] >> 6 {
+	case 0:
+		return uint64(b[0]), 1
 	case 1:
-		return uint64(binary.BigEndian.Uint16(b)) & (1<<14 - 1), 2
+		if len(b) >= 2 {
+			return uint64(binary.BigEndian.Uint16(b)) & (1<<14 - 1), 2
+		}
 	case 2:
 		if len(b) >= 4 {
 			return uint64(binary.BigEndian.Uint32(b)) & (1<<30 - 1), 4
