@@ -168,13 +168,10 @@ func (io *IO) Handshaking() bool { return io.c.life.phase == phaseOpen && !io.c.
 // routes as removed.
 func (io *IO) Gone() bool { return io.c.life.phase == phaseGone }
 
-// Ready tells whether the application has something to look at: NextEvent,
-// NextReadable or NextWritable would return it. Transmit may change that, as it makes
-// room in send buffers.
-func (io *IO) Ready() bool {
-	c := io.c
-	return c.events.bits != 0 || c.strs.read.Len() > 0 || c.strs.write.Len() > 0
-}
+// Writable returns how many streams NextWritable would return. Transmit makes
+// room in send buffers: when it has grown, run the application again, which may
+// have more to send.
+func (io *IO) Writable() int { return io.c.strs.write.Len() }
 
 // NextEvent returns what happened, one event at a time.
 func (c *Conn) NextEvent() (Event, bool) { return c.events.next() }

@@ -14,7 +14,9 @@ func (r *Recovery[S]) HandleAck(space wire.Space, now time.Duration, a *wire.Ack
 	r.ranges = r.ranges[:0]
 	// What is below the floor is settled, or was never of interest.
 	floor := r.floor(space)
-	for it := a.Ranges(); it.Next() && it.Largest >= floor; {
+	// Declared outside: a loop variable would be copied for each range.
+	it := a.Ranges()
+	for it.Next() && it.Largest >= floor {
 		r.ranges = append(r.ranges, ranges.Range{Start: it.Smallest, End: it.Largest + 1})
 	}
 	return r.handleAck(space, now, &ackFrame{
