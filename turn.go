@@ -17,8 +17,7 @@ const (
 
 // turnIn is the first phase of a turn: what came in, and what the application makes of it.
 func (c *Conn) turnIn(w *worker) {
-	c.guard.enter()
-	c.w = w
+	c.enter(w)
 	c.takeMail(w)
 	if w.router {
 		c.takeRuns(w)
@@ -37,15 +36,29 @@ func (c *Conn) turnOut(w *worker) (requeue bool) {
 	}
 	c.writes()
 	c.maybeClosed()
+	writable := c.io.Writable()
 	more := c.flush(w)
+	// Sending makes room: the application may have more to say, and no packet is
+	// due that would ask it.
+	more = more || c.io.Writable() > writable
 	gone := c.settle(w)
-	c.w = nil
-	c.guard.leave()
+	c.leave()
 	if gone {
 		// The strand stays as it is: nobody will begin a turn any more.
 		return false
 	}
 	return c.strand.finish(more)
+}
+
+// enter and leave mark what the worker does for the connection.
+func (c *Conn) enter(w *worker) {
+	c.guard.enter()
+	c.w = w
+}
+
+func (c *Conn) leave() {
+	c.w = nil
+	c.guard.leave()
 }
 
 // handleTimer does what is due.

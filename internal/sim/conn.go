@@ -96,7 +96,7 @@ func (c *Conn) turn(now time.Time, after time.Duration) (cost time.Duration) {
 			cost += time.Duration(tr.Count()) * h.cfg.PacketCost
 			c.depart(tr, after+cost)
 		}
-		if !wrote || !io.Ready() || sent >= turnPackets || w.err != nil {
+		if !wrote || io.Writable() == 0 || sent >= turnPackets || w.err != nil {
 			break
 		}
 	}
@@ -108,7 +108,7 @@ func (c *Conn) turn(now time.Time, after time.Duration) (cost time.Duration) {
 	if sent > 0 {
 		c.idle = 0
 	}
-	if sent >= turnPackets || io.Ready() && !c.closed {
+	if sent >= turnPackets || io.Writable() > 0 && !c.closed {
 		c.mark()
 	}
 	c.setTimer(now)
