@@ -142,10 +142,7 @@ func (t *Transport) incoming(now time.Time, in *quic.Incoming) (answer []byte) {
 		t.ep.Ignore(in)
 		return nil
 	}
-	t.mu.Lock()
-	full := t.cfg.MaxConns > 0 && len(t.conns) >= t.cfg.MaxConns
-	t.mu.Unlock()
-	if full {
+	if t.cfg.MaxConns > 0 && t.connCount.Load() >= int64(t.cfg.MaxConns) {
 		t.stats.tooManyConns.Add(1)
 		return t.ep.Refuse(in)
 	}

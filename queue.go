@@ -3,7 +3,6 @@ package frittata
 import (
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -19,13 +18,12 @@ type runQueue struct {
 	mu      sync.Mutex
 	ready   sync.Cond // where idle runners wait; its L is &mu
 	list    []*Conn
-	size    atomic.Int32 // of list, for a look without the mutex
-	awake   bool         // the router will look here before it sleeps
-	seen    time.Time    // when the router looked last
-	runners int          // that exist
-	idle    int          // of these, those that wait
-	woken   int          // of these, those that were told to go on and have not yet
-	max     int          // most runners
+	awake   bool      // the router will look here before it sleeps
+	seen    time.Time // when the router looked last
+	runners int       // that exist
+	idle    int       // of these, those that wait
+	woken   int       // of these, those that were told to go on and have not yet
+	max     int       // most runners
 	closed  bool
 	start   func() // starts a runner
 }
@@ -54,7 +52,6 @@ func (q *runQueue) add(c *Conn) {
 	if !c.inQueue {
 		c.inQueue = true
 		q.list = append(q.list, c)
-		q.size.Store(int32(len(q.list)))
 	}
 }
 
@@ -94,7 +91,6 @@ func (q *runQueue) take(dst []*Conn, most int) []*Conn {
 	m := copy(q.list, q.list[n:])
 	clear(q.list[m:])
 	q.list = q.list[:m]
-	q.size.Store(int32(m))
 	return dst
 }
 
@@ -107,11 +103,6 @@ func (q *runQueue) poll(dst []*Conn, now time.Time) []*Conn {
 	}
 	q.mu.Unlock()
 	return dst
-}
-
-// waiting tells whether there is something in the queue.
-func (q *runQueue) waiting() bool {
-	return q.size.Load() > 0
 }
 
 // sleep is the router's, before it waits for packets: from now on runners take

@@ -32,9 +32,11 @@ type Transport struct {
 	stats       counters
 	wg          sync.WaitGroup // all goroutines but timers'
 	handshakes  atomic.Int64   // of a server, under way
+	connCount   atomic.Int64   // len(conns), for a look without mu
 	stopping    atomic.Bool    // the socket is closed, or about to be
 
-	// epMu is a leaf. It is held for a batch of datagrams, never for a turn.
+	// epMu is held for a batch of datagrams, never for a turn. Under it only the
+	// mutex of a listener is taken.
 	epMu         sync.Mutex
 	ep           *quic.Endpoint
 	listener     *Listener   // that accepts now
@@ -205,6 +207,7 @@ func (t *Transport) register(c *Conn) error {
 		}
 	}
 	t.conns[c] = struct{}{}
+	t.connCount.Store(int64(len(t.conns)))
 	t.open++
 	t.wg.Add(1)
 	return nil
@@ -228,6 +231,7 @@ func (t *Transport) connClosed(c *Conn) {
 func (t *Transport) forget(c *Conn) {
 	t.mu.Lock()
 	delete(t.conns, c)
+	t.connCount.Store(int64(len(t.conns)))
 	if len(t.conns) == 0 && t.empty != nil {
 		close(t.empty)
 		t.empty = nil

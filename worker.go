@@ -96,6 +96,8 @@ func (w *worker) spill(i, end int, in bool) {
 	for _, c := range rest {
 		if in {
 			c.keepRuns(w.t)
+		} else {
+			c.leave()
 		}
 		c.strand.finish(true)
 	}
