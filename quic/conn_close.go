@@ -234,13 +234,16 @@ func (c *Conn) deadline() (at time.Duration, ok bool) {
 	earlier(c.idleDeadline())
 	earlier(c.keepAliveDeadline())
 	earlier(c.loss.Deadline())
+	// What an address that is not validated may not be sent waits for datagrams from there.
+	p := c.paths.active
+	limited := p.allowance() < uint64(p.mtu.size)
 	for i := range c.spaces {
-		if c.canSeal(wire.Space(i)) {
+		if c.canSeal(wire.Space(i)) && !limited {
 			earlier(c.spaces[i].acks.Deadline())
 		}
 	}
 	earlier(c.paths.deadline())
-	if p := c.paths.active; c.hs.connected && p.rp.Window() >= p.mtu.size && c.hasAppData() {
+	if c.hs.connected && !limited && p.rp.Window() >= p.mtu.size && c.hasAppData() {
 		earlier(p.rp.Release(c.now), true)
 	}
 	return at, ok

@@ -81,6 +81,7 @@ func (c *Conn) addPath(remote netip.AddrPort, local netip.Addr, socket uint32) *
 func (c *Conn) setActive(p *path) {
 	c.paths.active = p
 	c.loss.SetActive(p.rp)
+	c.loss.SetAmplificationLimited(false, c.now) // the limit is a path's
 }
 
 // newPeerPath makes a path of where an authentic datagram came from, if the
@@ -188,6 +189,7 @@ func (c *Conn) handlePathResponse(f *wire.Frame) {
 		if p.challengeTimeout != 0 && p.challengeData == f.PathData {
 			p.validated = true
 			p.challenge, p.challengeTimeout = false, 0
+			c.loss.SetAmplificationLimited(false, c.now)
 			if p == c.paths.active && !p.mtu.started() {
 				p.mtu.start(&c.cfg)
 			}
@@ -206,6 +208,7 @@ func (c *Conn) onPathTimeout(p *path) {
 	s := &c.paths
 	if p != s.active {
 		p.validated = false
+		p.received, p.sent = 0, 0 // what was sent while it was validated does not count
 		if p == s.last {
 			s.last = nil
 		}

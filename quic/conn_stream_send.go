@@ -44,7 +44,7 @@ func (c *Conn) StreamWrite(id StreamID, p []byte, fin bool) (n int, err error) {
 	if n < len(p) {
 		st.send.short = true
 	} else if fin {
-		st.send.fin.set()
+		c.endSend(st)
 	}
 	c.armSend(st)
 	return n, nil
@@ -67,10 +67,17 @@ func (c *Conn) StreamWriteBuf(id StreamID, b *Buffer, fin bool) (ok bool, err er
 		b.Release()
 	}
 	if fin {
-		st.send.fin.set()
+		c.endSend(st)
 	}
 	c.armSend(st)
 	return true, nil
+}
+
+// endSend ends what the application writes: NextWritable tells of the stream no more.
+func (c *Conn) endSend(st *streamState) {
+	st.send.fin.set()
+	st.send.short = false
+	c.strs.write.Remove(&st.writeNode)
 }
 
 // StreamCapacity returns how many bytes StreamWrite would take now.

@@ -56,7 +56,9 @@ var links = []link{
 	{name: "reordering", up: func() []Node {
 		return []Node{lan(), delay(10), &Reorder{P: 0.05, By: 3 * time.Millisecond}, &Reorder{P: 0.01, By: 12 * time.Millisecond}}
 	}, limit: 30 * time.Second},
-	{name: "jitter", up: func() []Node { return []Node{lan(), &Delay{Base: 10 * time.Millisecond, Jitter: 20 * time.Millisecond}} }, limit: 30 * time.Second},
+	{name: "jitter", up: func() []Node {
+		return []Node{lan(), &Delay{Base: 10 * time.Millisecond, Jitter: 20 * time.Millisecond}}
+	}, limit: 30 * time.Second},
 	{name: "duplication", up: func() []Node { return []Node{lan(), &Duplicate{P: 0.2}, delay(10)} }, limit: 10 * time.Second},
 	{name: "corruption", up: func() []Node { return []Node{lan(), &Corrupt{P: 0.02}, delay(10)} }, limit: time.Minute},
 	{name: "MTU 1200", up: func() []Node { return []Node{lan(), &MTU{Max: 1200}, delay(10)} }, limit: 5 * time.Second},
