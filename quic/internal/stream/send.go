@@ -9,8 +9,8 @@ import (
 
 const (
 	// maxSendChunk is the size of the chunks that a bulk transfer is copied to, in bytes.
-	// It is also what a peer can make us hold by not acknowledging a single packet:
-	// larger chunks are no faster, for a chunk costs some 50 ns per 12 packets.
+	// It is also what a peer can make us hold by not acknowledging a single packet, and
+	// larger chunks were measured to be no faster.
 	maxSendChunk = 16 << 10
 
 	// mergeBelow is the size up to which a buffer that is handed over is copied to the

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"unsafe"
 
 	"github.com/frittata-go/frittata/internal/chunk"
 )
@@ -308,6 +309,47 @@ func TestSendBufferCopyOutOfRange(t *testing.T) {
 			}()
 			s.Copy(make([]byte, 10), uint64(big-5))
 		}()
+	}
+}
+
+// A buffer that holds nothing costs next to nothing, even after a lot was in flight.
+func TestBuffersAreSmallWhenEmpty(t *testing.T) {
+	var (
+		pool chunk.Pool
+		s    SendBuffer
+		r    RecvBuffer
+	)
+	if n := unsafe.Sizeof(s); n > 64 {
+		t.Errorf("a SendBuffer has %d bytes", n)
+	}
+	if n := unsafe.Sizeof(r); n > 64 {
+		t.Errorf("a RecvBuffer has %d bytes", n)
+	}
+	data := pattern(0, 4<<20)
+	s.Write(&pool, data)
+	s.OnSent(0, len(data))
+	for off := uint64(0); off < s.End(); off += 2000 {
+		s.OnAcked(off, 1000)
+		s.OnLost(off+1000, 1000)
+	}
+	s.OnAcked(0, len(data))
+	s.check()
+	if l := s.list; !s.AllAcked() || cap(l.chunks) > keepCap || cap(l.out) > keepCap || cap(l.lost) > keepCap {
+		t.Error("the SendBuffer holds memory")
+	}
+	for _, first := range []int{1000, 0} {
+		for off := first; off < len(data); off += 2000 {
+			if err := r.Insert(&pool, uint64(off), data[off:min(off+1000, len(data))], len(data)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	got := make([]byte, len(data))
+	if r.Read(got) != len(data) || !bytes.Equal(got, data) {
+		t.Error("wrong bytes")
+	}
+	if r.check() != 0 || cap(r.more.pages) > keepCap || cap(r.more.ahead) > keepCap {
+		t.Error("the RecvBuffer holds memory")
 	}
 }
 
