@@ -228,14 +228,16 @@ func (c *Conn) afterRead(st *streamState, n int) (fin bool) {
 			c.strs.recvWindow.Grow(r.window.Window() + r.window.Window()/2)
 		}
 	}
-	if !r.haveFinal || r.buf.ReadOffset() != r.final {
+	switch {
+	case r.done:
+		return true
+	case !r.haveFinal || r.buf.ReadOffset() != r.final:
 		return false
 	}
 	r.maxData.clear()
-	if !r.done {
-		r.done = true
-		c.maybeFinish(st)
-	}
+	r.buf.Discard() // what it holds to put bytes in order; the sending half may live long
+	r.done = true
+	c.maybeFinish(st)
 	return true
 }
 
