@@ -46,6 +46,7 @@ type handshakeState struct {
 	heard         bool   // a packet of the peer was authenticated
 	undecryptable []earlyPacket
 	newKeys       bool // since undecryptable was looked at
+	hurries       int  // of hurryHandshake
 }
 
 func prepareServerTLS(cfg *tls.Config) *tls.Config { return handshake.ServerTLSConfig(cfg) }

@@ -26,6 +26,40 @@ const (
 	recHandshakeDone
 )
 
+// maxFlight is how many packets of a handshake flight are sent again at once.
+const maxFlight = 8
+
+// maxHurries is how often a server sends its flight again before its time.
+const maxHurries = 3
+
+// requeueFlight makes what is in flight of the handshake due again: all of Initial,
+// without which the peer can read nothing else and acknowledge nothing else, or else
+// all of Handshake. One packet is the probe; the others go as the window allows.
+// It tells whether there was anything.
+func (c *Conn) requeueFlight() bool {
+	for _, space := range [...]wire.Space{wire.SpaceInitial, wire.SpaceHandshake} {
+		if !c.hasSpaceData(space) {
+			c.loss.Requeue(space, maxFlight, (*lossHandler)(c))
+		}
+		if c.hasSpaceData(space) {
+			return true
+		}
+	}
+	return false
+}
+
+// hurryHandshake sends a server's flight again when the client asks for more by
+// an Initial although all was sent: RFC 9002, Section 6.2.3, allows that a few times.
+// Without a sample of the RTT the probe timeout is a second and more.
+func (c *Conn) hurryHandshake() {
+	if c.client || c.hs.complete || c.hs.hurries >= maxHurries || c.hasSpaceData(wire.SpaceInitial) || c.hasSpaceData(wire.SpaceHandshake) {
+		return
+	}
+	if c.requeueFlight() {
+		c.hs.hurries++
+	}
+}
+
 // lossHandler is the Conn as recovery sees it.
 type lossHandler Conn
 
@@ -141,6 +175,10 @@ func (c *Conn) handleAck(space wire.Space, f *wire.Frame) error {
 		// RFC 9001, Section 6.2
 		return transportErr(KeyUpdateError, f.Type, "ACK of new keys under old ones")
 	}
+	if c.client && space == wire.SpaceApp && c.hs.complete {
+		// RFC 9001, Section 4.1.2: who acknowledges a 1-RTT packet has completed the handshake.
+		c.onHandshakeConfirmed()
+	}
 	return nil
 }
 
@@ -153,6 +191,7 @@ func (c *Conn) onLossTimeout() {
 	if p := c.paths.active; c.loss.PTOCount() >= mtuBlackHole && p.mtu.onBlackHole() {
 		p.rp.SetMTU(p.mtu.size)
 	}
+	c.requeueFlight()
 	for space := range wire.Space(wire.NumSpaces) {
 		if n := c.loss.Probes(space); n > 0 && !c.hasSpaceData(space) {
 			c.loss.Requeue(space, n, h)

@@ -236,6 +236,9 @@ func (c *Conn) onPacket(in *inbound, space wire.Space, t wire.PacketType, dst []
 	}
 	s.acks.OnReceived(pn, c.now, eliciting, uint8(in.d.ECN))
 	c.life.onReceived(c.now)
+	if space == wire.SpaceInitial && newest && eliciting {
+		c.hurryHandshake()
+	}
 	if space != wire.SpaceApp {
 		return
 	}

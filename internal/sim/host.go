@@ -224,6 +224,7 @@ func (h *Host) turn() {
 		cost += h.cfg.PacketCost
 		h.inboxLen -= len(p.Data)
 		h.w.counts.Delivered++
+		h.w.logPacket("arrived", p)
 		cost += h.receive(now, p)
 		h.w.free = append(h.w.free, p)
 	}

@@ -42,6 +42,7 @@ type World struct {
 	routes  map[netip.AddrPort]func(*Packet)
 	free    []*Packet
 	trace   hash.Hash
+	log     bool
 	err     error
 	counts  Counts
 	buffers quic.BufferPool
@@ -85,6 +86,7 @@ func NewSeeded(tb TB, seed uint64) *World {
 	return &World{
 		tb: tb, seed: seed, rng: rand.New(rand.NewPCG(seed, 0x66726974)),
 		routes: make(map[netip.AddrPort]func(*Packet)),
+		log:    os.Getenv(LogVariable) != "",
 	}
 }
 
@@ -206,6 +208,7 @@ func (w *World) Clone(p *Packet) *Packet {
 // Drop loses a packet.
 func (w *World) Drop(p *Packet) {
 	w.counts.Dropped++
+	w.logPacket("lost", p)
 	w.free = append(w.free, p)
 }
 
@@ -224,6 +227,7 @@ func (w *World) send(src netip.AddrPort, dst netip.AddrPort, ecn quic.ECN, data 
 	}
 	p := w.packet(data)
 	p.Src, p.Dst, p.ECN = src, dst, ecn
+	w.logPacket("sent", p)
 	w.pass(p, up, w.route)
 }
 
