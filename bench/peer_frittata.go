@@ -441,7 +441,7 @@ func frittataServeHTTP(s *spec, h http.Handler) (server, error) {
 		return nil, err
 	}
 	srv := &http3.Server{Addr: "127.0.0.1:0", Handler: h, TLSConfig: tlsConfig, Config: frittataConfig(s)}
-	l, err := srv.Listen("127.0.0.1:0")
+	l, err := srv.Listen()
 	if err != nil {
 		return nil, err
 	}
