@@ -2,6 +2,7 @@ package quic
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/frittata-go/frittata/quic/congestion"
@@ -14,9 +15,14 @@ import (
 // place of the oldest that is not in use.
 const maxPaths = 3
 
-// maxChallenges is how many PATH_CHALLENGE frames go unanswered before a path
-// is given up; the first goes at once, each further one a PTO later, doubled.
-const maxChallenges = 4
+const (
+	// maxChallenges is how many PATH_CHALLENGE frames a validation sends at most: the
+	// first at once, the next one a PTO later, and so on with doubled pauses.
+	maxChallenges = 6
+	// validationPTOs is how long a validation takes before the path is given up, in
+	// PTOs (RFC 9000, Section 8.2.4).
+	validationPTOs = 3
+)
 
 // path is one way to the peer: a pair of addresses and a socket
 // (RFC 9000, Section 9). Its RTT, congestion controller and pacer are rp, which
@@ -31,14 +37,22 @@ type path struct {
 	dst    ConnID // the peer's ID on this path
 	dstSeq uint64
 
-	validated        bool
-	received, sent   uint64 // bytes, for the limit before validation
-	response         bool   // a PATH_RESPONSE with responseData is due
-	responseData     [8]byte
-	challenge        bool // a PATH_CHALLENGE is due
-	challengeData    [8]byte
-	challengesSent   int
-	challengeTimeout time.Duration // when the next one is due; 0: not validating
+	validated      bool
+	received, sent uint64 // bytes, for the limit before validation
+	response       bool   // a PATH_RESPONSE with responseData is due
+	responseData   [8]byte
+	validation     validation
+}
+
+// validation is how a path is asked whether it leads to the peer (RFC 9000, Section 8.2).
+type validation struct {
+	running bool
+	due     bool                   // a PATH_CHALLENGE is to be sent
+	sent    int                    // challenges
+	data    [maxChallenges][8]byte // of those
+	pto     time.Duration          // the first pause
+	next    time.Duration          // when another challenge is due
+	end     time.Duration          // when the path is given up
 }
 
 // pathsState has the paths. Invariant: active is one of list.
@@ -47,8 +61,6 @@ type pathsState struct {
 	active *path
 	last   *path // the path that was active and validated before active
 }
-
-func (s *pathsState) all() []*path { return s.list }
 
 // addPath makes a path, in the place of an unused one when there are too many.
 func (c *Conn) addPath(remote netip.AddrPort, local netip.Addr, socket uint32) *path {
@@ -60,9 +72,9 @@ func (c *Conn) addPath(remote netip.AddrPort, local netip.Addr, socket uint32) *
 		p.mtu.setPeerMax(c.hs.peer.MaxUDPPayloadSize)
 	}
 	if len(s.list) >= maxPaths {
-		for i, q := range s.list {
+		for _, q := range s.list {
 			if q != s.active && q != s.last {
-				s.list = append(s.list[:i], s.list[i+1:]...)
+				c.dropPath(q)
 				break
 			}
 		}
@@ -77,21 +89,49 @@ func (c *Conn) addPath(remote netip.AddrPort, local netip.Addr, socket uint32) *
 	return p
 }
 
+// dropPath forgets a path that is not in use.
+func (c *Conn) dropPath(p *path) {
+	s := &c.paths
+	if i := slices.Index(s.list, p); i >= 0 {
+		s.list = slices.Delete(s.list, i, i+1)
+	}
+	if s.last == p {
+		s.last = nil
+	}
+	if err := c.ids.release(c, p); err != nil {
+		c.fail(err)
+	}
+}
+
 // setActive makes p the path that packets go by.
 func (c *Conn) setActive(p *path) {
 	c.paths.active = p
 	c.loss.SetActive(p.rp)
-	c.loss.SetAmplificationLimited(false, c.now) // the limit is a path's
+	c.loss.SetAmplificationLimited(false, c.now)
+	c.maybeSearchMTU(p)
+}
+
+// maybeSearchMTU begins the search of the path MTU on a path that is in use and
+// validated.
+func (c *Conn) maybeSearchMTU(p *path) {
+	if c.hs.confirmed && p.validated && !p.mtu.started() {
+		p.mtu.start()
+	}
 }
 
 // newPeerPath makes a path of where an authentic datagram came from, if the
 // peer may be there: a client may be anywhere once the handshake is confirmed (RFC 9000, Section 9),
-// a server stays where it is.
-func (c *Conn) newPeerPath(d *Datagram, space wire.Space) *path {
+// a server stays where it is. otherID tells whether the peer used another connection ID than before.
+func (c *Conn) newPeerPath(d *Datagram, space wire.Space, otherID bool) *path {
 	if c.client || !c.hs.confirmed || space != wire.SpaceApp {
 		return nil
 	}
-	return c.addPath(d.Remote, d.Local, d.Socket)
+	p := c.addPath(d.Remote, d.Local, d.Socket)
+	p.received = uint64(len(d.Data))
+	if otherID {
+		c.ids.separate(c, p)
+	}
+	return p
 }
 
 func (c *Conn) newRecoveryPath() *recovery.Path {
@@ -135,9 +175,9 @@ func (p *path) allowance() uint64 {
 
 // onPeerMoved follows the peer to another address: the highest-numbered packet
 // with more than probing frames came from there (RFC 9000, Section 9.3).
-func (c *Conn) onPeerMoved(p *path, usedDst bool) error {
+func (c *Conn) onPeerMoved(p *path, otherID bool) {
 	s := &c.paths
-	old := s.active
+	old, pto := s.active, c.pto()
 	if old.validated {
 		s.last = old
 	}
@@ -146,94 +186,117 @@ func (c *Conn) onPeerMoved(p *path, usedDst bool) error {
 		p.rp = old.rp
 		p.mtu = old.mtu
 	}
+	if otherID {
+		c.ids.separate(c, p)
+	}
+	c.switchPath(p)
+	if !p.validated {
+		c.startValidation(p, pto)
+	}
+	if old.validated && !sameHost(old, p) {
+		// An attacker may have sent the packet on: ask at the old address too (Section 9.3.3).
+		c.startValidation(old, pto)
+	}
+}
+
+// switchPath goes on by another path.
+func (c *Conn) switchPath(p *path) {
+	if c.paths.last == p {
+		c.paths.last = nil
+	}
 	c.setActive(p)
 	c.stats.PathChanges++
 	c.events.set(EventPathChanged)
 	c.dirty = true
-	if !p.validated {
-		c.startValidation(p)
-	}
-	if old.validated && !sameHost(old, p) {
-		// An attacker may have sent the packet on: ask at the old address too (Section 9.3.3).
-		c.startValidation(old)
-	}
-	if usedDst {
-		return c.ids.rotate(c, p)
-	}
-	return nil
 }
 
 func sameHost(a, b *path) bool {
 	return a.remote.Addr() == b.remote.Addr() && a.local == b.local && a.socket == b.socket
 }
 
-// startValidation has a PATH_CHALLENGE sent (RFC 9000, Section 8.2).
-func (c *Conn) startValidation(p *path) {
-	p.challengesSent = 0
-	p.challenge = true
-	fillRandom(c, p.challengeData[:])
+// startValidation has a PATH_CHALLENGE sent (RFC 9000, Section 8.2). pto is that
+// of the path that was in use.
+func (c *Conn) startValidation(p *path, pto time.Duration) {
+	var unknown recovery.RTT // the path's may be anything (Section 8.2.4)
+	most := max(pto, unknown.PTO(c.peerMaxAckDelay))
+	p.validation = validation{running: true, due: true, pto: pto, end: c.now + validationPTOs*most}
 }
 
-// onChallengeSent arms the timer for the next challenge.
-func (c *Conn) onChallengeSent(p *path) {
-	p.challenge = false
-	pto := max(p.rp.RTT.PTO(c.peerMaxAckDelay), c.pto())
-	p.challengeTimeout = c.now + pto<<p.challengesSent
-	p.challengesSent++
+// appendChallenge writes a PATH_CHALLENGE, with new data each time (Section 8.2.1).
+func (c *Conn) appendChallenge(b []byte, p *path) []byte {
+	v := &p.validation
+	data := &v.data[v.sent]
+	fillRandom(c, data[:])
+	v.due = false
+	v.next = c.now + v.pto<<v.sent
+	v.sent++
+	return wire.AppendPathChallenge(b, data)
 }
 
 // handlePathResponse takes PATH_RESPONSE (RFC 9000, Section 8.2.3): it counts on
 // whatever path it comes.
 func (c *Conn) handlePathResponse(f *wire.Frame) {
 	for _, p := range c.paths.list {
-		if p.challengeTimeout != 0 && p.challengeData == f.PathData {
-			p.validated = true
-			p.challenge, p.challengeTimeout = false, 0
+		v := &p.validation
+		if !slices.Contains(v.data[:v.sent], f.PathData) {
+			continue
+		}
+		*v = validation{}
+		p.validated = true
+		if p == c.paths.active {
 			c.loss.SetAmplificationLimited(false, c.now)
-			if p == c.paths.active && !p.mtu.started() {
-				p.mtu.start(&c.cfg)
-			}
-			return
+			c.maybeSearchMTU(p)
 		}
+		return
 	}
 }
 
-// onPathTimeout sends the next challenge or gives the path up (RFC 9000, Section 8.2.4).
-func (c *Conn) onPathTimeout(p *path) {
-	p.challengeTimeout = 0
-	if p.challengesSent < maxChallenges {
-		p.challenge = true
-		return
-	}
-	s := &c.paths
-	if p != s.active {
-		p.validated = false
-		p.received, p.sent = 0, 0 // what was sent while it was validated does not count
-		if p == s.last {
-			s.last = nil
-		}
-		return
-	}
-	if s.last == nil {
-		if p.validated {
-			return
-		}
-		c.fail(transportErr(NoViablePath, 0, "path validation failed"))
-		return
-	}
-	// RFC 9000, Section 9.3.2: back to the last address that was validated.
-	c.setActive(s.last)
-	s.last = nil
-	c.events.set(EventPathChanged)
-	c.dirty = true
-}
-
-// pathDeadline is the earliest time at which a path wants onPathTimeout.
+// deadline is the earliest time at which a validation wants handleTimeout.
 func (s *pathsState) deadline() (d time.Duration, ok bool) {
 	for _, p := range s.list {
-		if p.challengeTimeout != 0 && (!ok || p.challengeTimeout < d) {
-			d, ok = p.challengeTimeout, true
+		v := &p.validation
+		if !v.running {
+			continue
+		}
+		at := v.end
+		if !v.due && v.sent < maxChallenges {
+			at = min(at, v.next)
+		}
+		if !ok || at < d {
+			d, ok = at, true
 		}
 	}
 	return d, ok
+}
+
+// onPathTimeouts sends the next challenges, and gives paths up (RFC 9000, Section 8.2.4).
+func (c *Conn) onPathTimeouts() {
+	for _, p := range slices.Clone(c.paths.list) {
+		v := &p.validation
+		switch {
+		case !v.running:
+		case c.now >= v.end:
+			*v = validation{}
+			c.onPathFailed(p)
+		case !v.due && v.sent < maxChallenges && c.now >= v.next:
+			v.due = true
+		}
+	}
+}
+
+// onPathFailed takes that a validation got no answer.
+func (c *Conn) onPathFailed(p *path) {
+	s := &c.paths
+	switch {
+	case p != s.active:
+		c.dropPath(p)
+	case p.validated:
+		// It was, the peer came back, and packets go by it.
+	case s.last == nil:
+		c.fail(transportErr(NoViablePath, 0, "path validation failed"))
+	default:
+		// RFC 9000, Section 9.3.2: back to the last address that was validated.
+		c.switchPath(s.last)
+		c.dropPath(p)
+	}
 }

@@ -70,6 +70,8 @@ type Peer struct {
 	Prioritize func(c *Conn, i int, id quic.StreamID)
 	// Paused keeps the Peer from reading.
 	Paused bool
+	// OnConnected is called when streams can be opened.
+	OnConnected func(c *Conn)
 	// OnRead is called with each piece that was read.
 	OnRead func(id quic.StreamID, off uint64, n int)
 
@@ -94,6 +96,9 @@ func (p *Peer) Event(c *Conn, e quic.Event) {
 		p.started = true
 		p.out, p.in = make(map[quic.StreamID]*outgoing), make(map[quic.StreamID]*incoming)
 		p.scratch = make([]byte, 32<<10)
+		if p.OnConnected != nil {
+			p.OnConnected(c)
+		}
 	case quic.EventClosed:
 		p.Err = c.Q.Err()
 	}

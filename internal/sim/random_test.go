@@ -40,11 +40,7 @@ func randomWorld(t testing.TB, seed uint64, c Choices, scale int, limit time.Dur
 	w := NewSeeded(t, seed)
 	d := &duo{World: w}
 	up, down := l.nodes()
-	server := HostConfig{Addr: serverAddr, Config: sc, Serve: func() App {
-		p := serve
-		d.peer = &p
-		return d.peer
-	}}
+	server := HostConfig{Addr: serverAddr, Config: sc, Serve: d.serve(serve)}
 	if retry {
 		server.Admit = func(*quic.Incoming) Admission { return Retry }
 	}

@@ -95,7 +95,8 @@ type duo struct {
 	client, server *Host
 	conn           *Conn
 	app            *Peer // the client's
-	peer           *Peer // the server's, once it has accepted
+	peer           *Peer // the server's, once it is connected
+	accepted       *Conn // the connection of peer
 }
 
 // newDuo makes a world of two. serve is what the server's Peer shall send.
@@ -103,11 +104,7 @@ func newDuo(t testing.TB, l *link, client Peer, serve Peer, edit func(c, s *Host
 	t.Helper()
 	d := &duo{World: New(t)}
 	up, down := l.nodes()
-	sc := HostConfig{Addr: serverAddr, Serve: func() App {
-		p := serve
-		d.peer = &p
-		return d.peer
-	}}
+	sc := HostConfig{Addr: serverAddr, Serve: d.serve(serve)}
 	cc := HostConfig{Addr: clientAddr, Up: up, Down: down}
 	if edit != nil {
 		edit(&cc, &sc)
@@ -118,8 +115,21 @@ func newDuo(t testing.TB, l *link, client Peer, serve Peer, edit func(c, s *Host
 	return d
 }
 
-// serverConn is the server's newest connection.
+// serve makes the server's Peers. What a network does to the first datagrams may make
+// a server begin connections that lead nowhere: the one that counts is the one that is connected.
+func (d *duo) serve(peer Peer) func() App {
+	return func() App {
+		p := peer
+		p.OnConnected = func(c *Conn) { d.peer, d.accepted = &p, c }
+		return &p
+	}
+}
+
+// serverConn is the server's side of the connection.
 func (d *duo) serverConn() *Conn {
+	if d.accepted != nil {
+		return d.accepted
+	}
 	if n := len(d.server.conns); n > 0 {
 		return d.server.conns[n-1]
 	}
@@ -139,6 +149,9 @@ func (d *duo) finish() {
 	s := d.serverConn()
 	d.conn.Close(7)
 	d.Until("close", 2*time.Minute, func() bool { return d.conn.Gone() && s.Gone() })
+	for _, c := range d.server.conns {
+		d.Until("all connections are gone", time.Minute, c.Gone)
+	}
 	if n := d.server.endpoint.Counts(); n.Routes != 0 || n.ResetTokens != 0 || n.Pending != 0 {
 		d.tb.Fatalf("%d routes, %d tokens, %d first flights are left", n.Routes, n.ResetTokens, n.Pending)
 	}
