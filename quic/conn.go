@@ -198,7 +198,8 @@ func (c *Conn) RemoteAddr() netip.AddrPort { return c.paths.active.remote }
 // LocalAddr returns this end's address on the path in use, the zero Addr if it is not known.
 func (c *Conn) LocalAddr() netip.Addr { return c.paths.active.local }
 
-// OriginalDstID returns the destination connection ID of the client's first Initial.
+// OriginalDstID returns the destination connection ID of the client's very first
+// Initial, the one before a Retry.
 func (c *Conn) OriginalDstID() ConnID { return c.ids.origDst }
 
 // Ping makes the next packet elicit an acknowledgement.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/frittata-go/frittata/quic/internal/protect"
 	"github.com/frittata-go/frittata/quic/internal/wire"
 )
 
@@ -97,7 +98,11 @@ func (c *Conn) keepAliveDeadline() (time.Duration, bool) {
 	if c.cfg.KeepAlive <= 0 || !c.hs.connected || c.pingDue || c.life.elicited {
 		return 0, false
 	}
-	return c.life.lastReceived + c.cfg.KeepAlive, true
+	every := c.cfg.KeepAlive
+	if c.life.idleTimeout != 0 {
+		every = min(every, c.life.idleTimeout/2) // the peer's timeout may be shorter than the application knows
+	}
+	return c.life.lastReceived + every, true
 }
 
 // pto is the probe timeout of the path in use, without backoff.
@@ -277,12 +282,67 @@ func (io *IO) HandleDeadline(now time.Time) {
 	if d, ok := c.loss.Deadline(); ok && c.now >= d {
 		c.onLossTimeout()
 	}
-	for _, p := range c.paths.list {
-		if p.challengeTimeout != 0 && c.now >= p.challengeTimeout {
-			c.onPathTimeout(p)
-			if c.life.phase != phaseOpen {
-				return
-			}
-		}
+	c.onPathTimeouts()
+}
+
+// transmitClose writes CONNECTION_CLOSE in a packet of each level that the peer may be
+// able to read (RFC 9000, Section 10.2.3).
+func (c *Conn) transmitClose(buf []byte) (Train, bool) {
+	if !c.life.closeDue {
+		return Train{}, false
 	}
+	c.life.closeDue = false
+	p := c.paths.active
+	limit := min(minUDPPayload, len(buf))
+	if allowed := p.allowance(); allowed < uint64(limit) {
+		limit = int(allowed)
+	}
+	o := &c.out
+	o.n = 0
+	b := buf[:0:len(buf)]
+	for i := range c.spaces {
+		space := wire.Space(i)
+		if space == wire.SpaceApp && !c.keys.app.CanWrite() || space != wire.SpaceApp && !c.canSeal(space) {
+			continue
+		}
+		b = c.writeClose(b, p, space, limit)
+	}
+	if o.n == 0 {
+		return Train{}, false
+	}
+	if c.client && o.packets[0].space == wire.SpaceInitial {
+		b = c.padLast(b, limit) // RFC 9000, Section 14.1
+	}
+	n := c.sealDatagram(b, p)
+	return c.finishTrain(p, n, n), true
+}
+
+func (c *Conn) writeClose(b []byte, p *path, space wire.Space, limit int) []byte {
+	f := c.life.closeFrame
+	if f.app && space != wire.SpaceApp {
+		// RFC 9000, Section 10.2.3: the application's reasons are not for everyone to read.
+		f = closeFrame{code: uint64(ApplicationErrorOccurred)}
+	}
+	const header = 64
+	room := limit - len(b) - header - 2*MaxConnIDLen - len(c.hs.token) - protect.Overhead
+	if room < 0 {
+		return b
+	}
+	f.reason = f.reason[:min(len(f.reason), room)]
+	start := len(b)
+	pn := c.loss.NextPN(space)
+	pnLen := c.loss.PNLen(space, pn)
+	lengthOff := 0
+	src := c.ids.handshakeLocal()
+	switch space {
+	case wire.SpaceInitial:
+		b, lengthOff = wire.AppendLongHeader(b, wire.PacketInitial, c.keys.version, p.dst.Bytes(), src.Bytes(), c.hs.token, pn, pnLen)
+	case wire.SpaceHandshake:
+		b, lengthOff = wire.AppendLongHeader(b, wire.PacketHandshake, c.keys.version, p.dst.Bytes(), src.Bytes(), nil, pn, pnLen)
+	default:
+		b = wire.AppendShortHeader(b, p.dst.Bytes(), pn, pnLen, c.keys.app.KeyPhase(), false)
+	}
+	k := c.out.begin(space, pn, start, len(b)-pnLen, pnLen, lengthOff)
+	b = wire.AppendConnectionClose(b, f.app, f.code, f.frameType, f.reason)
+	return c.out.end(k, b)
 }

@@ -103,7 +103,7 @@ func (c *Conn) localParams() wire.TransportParameters {
 		p.MaxDatagramFrameSize = maxDatagramFrame
 	}
 	if !c.client && cfg.StatelessResetKey != nil {
-		p.StatelessResetToken = c.ids.local[0].resetToken(c)
+		p.StatelessResetToken = c.ids.local[0].token
 		p.HasStatelessResetToken = true
 	}
 	return p
@@ -193,6 +193,9 @@ func (c *Conn) handshakeErr(err error) error {
 	if errors.As(err, &alert) {
 		code = cryptoErrorBase + TransportErrorCode(alert.Alert)
 	}
+	if errors.Is(err, handshake.ErrProtocolViolation) {
+		code = ProtocolViolation // RFC 9001, Sections 4.1.3 and 4.4
+	}
 	// What went wrong inside is for this end alone: the reason goes over the wire.
 	return &TransportError{Code: code, FrameType: uint64(wire.FrameCrypto), Err: err}
 }
@@ -277,6 +280,12 @@ func (c *Conn) handlePeerParams(b []byte) error {
 		if p.HasStatelessResetToken {
 			c.ids.setResetToken(c, 0, p.StatelessResetToken)
 		}
+		if p.HasPreferredAddress {
+			if c.ids.remote[0].id.Len() == 0 {
+				return bad("preferred_address of a server with empty connection IDs") // RFC 9000, Section 18.2
+			}
+			c.ids.addPreferred(c, &p.PreferredAddress)
+		}
 	}
 	c.hs.havePeer = true
 	c.strs.onPeerParams(p)
@@ -286,7 +295,7 @@ func (c *Conn) handlePeerParams(b []byte) error {
 	c.peerMaxAckDelay = time.Duration(p.MaxAckDelay) * time.Millisecond
 	c.loss.SetMaxAckDelay(c.peerMaxAckDelay)
 	c.loss.SetAckDelayExponent(p.AckDelayExponent)
-	for _, path := range c.paths.all() {
+	for _, path := range c.paths.list {
 		path.mtu.setPeerMax(p.MaxUDPPayloadSize)
 	}
 	return nil
@@ -320,9 +329,7 @@ func (c *Conn) onHandshakeComplete() error {
 	}
 	// A server's handshake is confirmed when it is complete (RFC 9001, Section 4.1.2).
 	c.hs.done.set()
-	if err := c.hs.tls.SendTicket(); err != nil {
-		return &TransportError{Code: InternalError, Err: err}
-	}
+	_ = c.hs.tls.SendTicket() // without a ticket the client's next handshake is a full one, and that is all
 	for {
 		ev := c.hs.tls.NextEvent()
 		if ev.Kind == handshake.EventNone {
@@ -348,7 +355,7 @@ func (c *Conn) onHandshakeConfirmed() {
 	c.discardSpace(wire.SpaceHandshake)
 	c.loss.SetHandshakeConfirmed()
 	c.ids.onConfirmed(c)
-	c.paths.active.mtu.start(&c.cfg)
+	c.maybeSearchMTU(c.paths.active)
 }
 
 // discardSpace drops the keys and all state of Initial or Handshake (RFC 9001, Section 4.9).

@@ -1,6 +1,7 @@
 package quic
 
 import (
+	"github.com/frittata-go/frittata/quic/internal/ranges"
 	"github.com/frittata-go/frittata/quic/internal/wire"
 )
 
@@ -15,12 +16,17 @@ const (
 	// acked. A peer that keeps us from sending them and goes on issuing
 	// IDs meets it.
 	maxRetiring = 8 * maxPeerConnIDs
+	// maxSeenRanges bounds the gaps in the sequence numbers of the peer's IDs.
+	// They rise by one (RFC 9000, Section 5.1.1), so gaps are only those of
+	// frames that overtake each other.
+	maxSeenRanges = 8 * maxPeerConnIDs
 )
 
 // localID is a connection ID that leads to us.
 type localID struct {
 	seq    uint64
 	id     ConnID
+	token  [16]byte
 	told   bool    // TakeRoutes has listed it
 	issued sentVal // NEW_CONNECTION_ID; unset for the first, which the handshake tells
 }
@@ -32,6 +38,7 @@ type remoteID struct {
 	token    [16]byte
 	hasToken bool
 	told     bool // TakeRoutes has listed the token
+	used     bool // some path has had it
 }
 
 type retiredID struct {
@@ -44,9 +51,11 @@ type retiredID struct {
 type idState struct {
 	local     []localID
 	nextSeq   uint64 // of our next ID
+	sentSeq   uint64 // the peer was sent all IDs of ours below
 	peerLimit uint64 // how many the peer takes
 	remote    []remoteID
-	retireTo  uint64 // the greatest Retire Prior To that came
+	seen      ranges.Set // sequence numbers of the peer's IDs that came
+	retireTo  uint64     // the greatest Retire Prior To that came
 	retiring  []retiredID
 
 	due          bool   // a frame of issued or retiring is to be sent
@@ -54,8 +63,9 @@ type idState struct {
 	lastUsed     ConnID // of ours, in the newest packet
 	first        ConnID // of ours, the source of our long headers
 
-	origDst    ConnID // of the client's first Initial
-	origRouted bool   // a server's Endpoint still has origDst as a route
+	origDst    ConnID // of the client's very first Initial
+	chosenDst  ConnID // of the Initials that a server got before the client knew its ID: origDst, or that of the Retry
+	routed     bool   // a server's Endpoint still has chosenDst as a route
 	removed    []ConnID
 	removedTok [][16]byte
 	allRemoved bool
@@ -66,15 +76,21 @@ func (s *idState) initClient(c *Conn) {
 	var b [8]byte
 	fillRandom(c, b[:])
 	s.origDst = NewConnID(b[:])
-	s.remote = []remoteID{{id: s.origDst}}
-	s.addLocal(c)
+	s.init(c, s.origDst)
 }
 
 func (s *idState) initServer(c *Conn, in *Incoming) {
-	s.origDst = in.dstID
-	s.origRouted = true
-	s.remote = []remoteID{{id: in.srcID}}
-	s.addLocal(c)
+	s.origDst, s.chosenDst = in.origDstID, in.dstID
+	s.routed = true
+	s.init(c, in.srcID)
+}
+
+// init enters the first ID of each end, which the handshake tells.
+func (s *idState) init(c *Conn, remote ConnID) {
+	s.remote = []remoteID{{id: remote, used: true}}
+	s.seen.Add(0, 1)
+	s.first = s.addLocal(c).id
+	s.sentSeq = 1
 }
 
 func fillRandom(c *Conn, b []byte) {
@@ -83,29 +99,30 @@ func fillRandom(c *Conn, b []byte) {
 	}
 }
 
-// addLocal makes a new ID of ours.
+// addLocal makes a new ID of ours. It returns nil if the generator has none that
+// differs from those in use: IDs may be as short as the application likes.
 func (s *idState) addLocal(c *Conn) *localID {
-	var id, random [MaxConnIDLen]byte
+	var buf, random [MaxConnIDLen]byte
 	n := c.cfg.ConnIDs.Len()
-	fillRandom(c, random[:n])
-	c.cfg.ConnIDs.Generate(id[:n], random[:n])
-	s.local = append(s.local, localID{seq: s.nextSeq, id: NewConnID(id[:n])})
-	if s.nextSeq == 0 {
-		s.first = NewConnID(id[:n])
+	id := buf[:n]
+	for try := 0; try == 0 || s.isLocal(id); try++ {
+		if try == 8 {
+			return nil
+		}
+		fillRandom(c, random[:n])
+		c.cfg.ConnIDs.Generate(id, random[:n])
 	}
+	l := localID{seq: s.nextSeq, id: NewConnID(id)}
+	if c.cfg.StatelessResetKey != nil {
+		l.token = statelessResetToken(c.cfg.StatelessResetKey, id)
+	} else {
+		// NEW_CONNECTION_ID has the field in any case: a random token resets nothing.
+		fillRandom(c, l.token[:])
+	}
+	s.local = append(s.local, l)
 	s.nextSeq++
 	c.dirty = true
 	return &s.local[len(s.local)-1]
-}
-
-func (l *localID) resetToken(c *Conn) [16]byte {
-	if c.cfg.StatelessResetKey == nil {
-		// The frame has the field in any case: a random token resets nothing.
-		var t [16]byte
-		fillRandom(c, t[:])
-		return t
-	}
-	return statelessResetToken(c.cfg.StatelessResetKey, l.id.Bytes())
 }
 
 // issue makes IDs up to what the peer takes (RFC 9000, Section 5.1.1).
@@ -114,7 +131,11 @@ func (s *idState) issue(c *Conn) {
 		return
 	}
 	for uint64(len(s.local)) < s.peerLimit {
-		s.addLocal(c).issued.set()
+		l := s.addLocal(c)
+		if l == nil {
+			return
+		}
+		l.issued.set()
 		s.due = true
 	}
 }
@@ -129,18 +150,26 @@ func (s *idState) setResetToken(c *Conn, seq uint64, token [16]byte) {
 	}
 }
 
+// addPreferred enters the ID that comes with a server's preferred address (RFC
+// 9000, Section 5.1.1). The address itself is not used.
+func (s *idState) addPreferred(c *Conn, a *wire.PreferredAddress) {
+	s.remote = append(s.remote, remoteID{seq: 1, id: NewConnID(a.ConnID.Bytes()), token: a.ResetToken, hasToken: true})
+	s.seen.Add(1, 2)
+	c.dirty = true
+}
+
 // onServerID replaces the ID that a client chose for the server by the server's own.
 func (s *idState) onServerID(c *Conn, id []byte) {
 	s.remote[0].id = NewConnID(id)
-	for _, p := range c.paths.all() {
+	for _, p := range c.paths.list {
 		p.dst = s.remote[0].id
 	}
 }
 
 func (s *idState) onConfirmed(c *Conn) {
-	if s.origRouted {
-		s.origRouted = false
-		s.removed = append(s.removed, s.origDst)
+	if s.routed {
+		s.routed = false
+		s.removed = append(s.removed, s.chosenDst)
 		c.dirty = true
 	}
 }
@@ -158,11 +187,18 @@ func (c *Conn) handleNewConnectionID(f *wire.Frame) error {
 			if !same || r.hasToken && r.token != f.ResetToken {
 				return transportErr(ProtocolViolation, f.Type, "connection ID differs from the one that came before under its number")
 			}
-			return nil
+			return s.retirePriorTo(c, f.RetirePriorTo)
 		}
 		if same {
 			return transportErr(ProtocolViolation, f.Type, "connection ID came before under another number")
 		}
+	}
+	if s.seen.Contains(f.Seq) {
+		return nil // the frame was sent again, and the ID was retired since
+	}
+	s.seen.Add(f.Seq, f.Seq+1)
+	if len(s.seen) > maxSeenRanges {
+		return transportErr(ConnectionIDLimitError, f.Type, "connection IDs are not numbered in turn")
 	}
 	if f.Seq < s.retireTo {
 		// RFC 9000, Section 19.15: retired before it was used.
@@ -170,25 +206,34 @@ func (c *Conn) handleNewConnectionID(f *wire.Frame) error {
 	}
 	s.remote = append(s.remote, remoteID{seq: f.Seq, id: NewConnID(f.ConnID), token: f.ResetToken, hasToken: true})
 	c.dirty = true
-	if f.RetirePriorTo > s.retireTo {
-		s.retireTo = f.RetirePriorTo
-		for i := 0; i < len(s.remote); {
-			if s.remote[i].seq >= s.retireTo {
-				i++
-				continue
-			}
-			if err := s.dropRemote(c, i); err != nil {
-				return err
-			}
-		}
-		for _, p := range c.paths.all() {
-			if p.dstSeq < s.retireTo {
-				s.assign(c, p)
-			}
-		}
+	if err := s.retirePriorTo(c, f.RetirePriorTo); err != nil {
+		return err
 	}
 	if len(s.remote) > maxPeerConnIDs {
 		return transportErr(ConnectionIDLimitError, f.Type, "more connection IDs than the limit")
+	}
+	return nil
+}
+
+// retirePriorTo retires the peer's IDs with lesser numbers. One that is not less is there.
+func (s *idState) retirePriorTo(c *Conn, to uint64) error {
+	if to <= s.retireTo {
+		return nil
+	}
+	s.retireTo = to
+	for i := 0; i < len(s.remote); {
+		if s.remote[i].seq >= to {
+			i++
+			continue
+		}
+		if err := s.dropRemote(c, i); err != nil {
+			return err
+		}
+	}
+	for _, p := range c.paths.list {
+		if p.dstSeq < to {
+			s.assign(c, p)
+		}
 	}
 	return nil
 }
@@ -220,48 +265,45 @@ func (s *idState) retire(seq uint64) error {
 	return nil
 }
 
+// shared tells whether a path besides p uses the peer's ID with that number.
+func (c *Conn) shared(seq uint64, p *path) bool {
+	for _, q := range c.paths.list {
+		if q != p && q.dstSeq == seq {
+			return true
+		}
+	}
+	return false
+}
+
 // assign gives the path an ID of the peer that no other path uses, if there is one, else any.
 func (s *idState) assign(c *Conn, p *path) {
 	pick := &s.remote[len(s.remote)-1]
-next:
 	for i := range s.remote {
-		for _, q := range c.paths.all() {
-			if q != p && q.dstSeq == s.remote[i].seq {
-				continue next
-			}
+		if r := &s.remote[i]; !c.shared(r.seq, p) {
+			pick = r
+			break
 		}
-		pick = &s.remote[i]
-		break
 	}
+	pick.used = true
 	p.dst, p.dstSeq = pick.id, pick.seq
 }
 
-// rotate moves the path to a fresh ID, if the peer has given one, and retires the
-// old one unless another path uses it (RFC 9000, Section 9.5).
-func (s *idState) rotate(c *Conn, p *path) error {
-	old := p.dstSeq
-	fresh := -1
-next:
-	for i := range s.remote {
-		for _, q := range c.paths.all() {
-			if q.dstSeq == s.remote[i].seq {
-				continue next
-			}
-		}
-		fresh = i
-		break
+// separate gives the path an ID of its own in the place of one that it shares,
+// if the peer has given one: the peer does not want the two paths to be
+// linked (RFC 9000, Section 9.5).
+func (s *idState) separate(c *Conn, p *path) {
+	if c.shared(p.dstSeq, p) {
+		s.assign(c, p)
 	}
-	if fresh < 0 {
+}
+
+// release retires the ID of a path that is gone, unless another path has it too.
+func (s *idState) release(c *Conn, p *path) error {
+	if c.shared(p.dstSeq, p) {
 		return nil
 	}
-	p.dst, p.dstSeq = s.remote[fresh].id, s.remote[fresh].seq
-	for _, q := range c.paths.all() {
-		if q.dstSeq == old {
-			return nil
-		}
-	}
 	for i := range s.remote {
-		if s.remote[i].seq == old {
+		if s.remote[i].seq == p.dstSeq {
 			return s.dropRemote(c, i)
 		}
 	}
@@ -271,7 +313,7 @@ next:
 // handleRetireConnectionID takes RETIRE_CONNECTION_ID (RFC 9000, Section 19.16).
 func (c *Conn) handleRetireConnectionID(f *wire.Frame, packetDst []byte) error {
 	s := &c.ids
-	if f.Seq >= s.nextSeq {
+	if f.Seq >= s.sentSeq {
 		return transportErr(ProtocolViolation, f.Type, "connection ID was never issued")
 	}
 	for i := range s.local {
@@ -294,7 +336,7 @@ func (c *Conn) handleRetireConnectionID(f *wire.Frame, packetDst []byte) error {
 }
 
 // isResetToken tells whether the datagram ends in a stateless reset token of a
-// peer's ID that is in use (RFC 9000, Section 10.3.1).
+// peer's ID that was used and is not retired: others do not count (RFC 9000, Section 10.3.1).
 func (s *idState) isResetToken(b []byte) bool {
 	if len(b) < minResetSize {
 		return false
@@ -302,7 +344,7 @@ func (s *idState) isResetToken(b []byte) bool {
 	tail := b[len(b)-16:]
 	found := 0
 	for i := range s.remote {
-		if r := &s.remote[i]; r.hasToken {
+		if r := &s.remote[i]; r.hasToken && r.used {
 			found |= constantTimeEqual(r.token[:], tail)
 		}
 	}
@@ -337,8 +379,8 @@ func (io *IO) TakeRoutes() (RouteChanges, bool) {
 				r.RemovedResets = append(r.RemovedResets, s.remote[i].token)
 			}
 		}
-		if s.origRouted {
-			r.Removed = append(r.Removed, s.origDst)
+		if s.routed {
+			r.Removed = append(r.Removed, s.chosenDst)
 		}
 		return r, true
 	}
@@ -408,9 +450,9 @@ func (s *idState) appendTo(c *Conn, b []byte, limit int, pn uint64) []byte {
 		if limit-len(b) < maxControlSize {
 			return b
 		}
-		token := l.resetToken(c)
-		b = wire.AppendNewConnectionID(b, l.seq, 0, l.id.Bytes(), &token)
+		b = wire.AppendNewConnectionID(b, l.seq, 0, l.id.Bytes(), &l.token)
 		l.issued.onSent(pn)
+		s.sentSeq = max(s.sentSeq, l.seq+1)
 		c.loss.AddFrame(wire.SpaceApp, frameRecord{Kind: recNewConnectionID, Off: l.seq})
 	}
 	for i := range s.retiring {

@@ -28,7 +28,7 @@ func constantTimeEqual(a, b []byte) int { return subtle.ConstantTimeCompare(a, b
 // inbound is the datagram that is being processed.
 type inbound struct {
 	d         *Datagram
-	path      *path // nil: from an address of no path
+	path      *path // nil: from an address of no path, to a server
 	authentic bool  // a packet of it was decrypted
 }
 
@@ -47,23 +47,20 @@ func (io *IO) Recv(now time.Time, d *Datagram) {
 	}
 	c.stats.BytesReceived += uint64(len(d.Data))
 	in := inbound{d: d, path: c.paths.find(d)}
+	if in.path == nil && c.client {
+		c.stats.PacketsDropped++
+		return // RFC 9000, Section 9: a server stays where it is
+	}
 	if p := in.path; p != nil && !p.validated {
 		p.received += uint64(len(d.Data))
 		c.loss.SetAmplificationLimited(false, c.now)
 	}
-	size := len(d.Data)
 	c.recvPackets(&in, d.Data)
 	if !in.authentic && c.hs.confirmed && c.life.phase == phaseOpen && c.ids.isResetToken(d.Data) {
 		// RFC 9000, Section 10.3.1: no packet could be decrypted, which leaves the
 		// end of it as it was, and that is a token of the peer's.
 		c.end(phaseDraining, &StatelessResetError{})
 		return
-	}
-	if in.authentic && in.path == nil {
-		// onPacket has made a path of it, or had a reason not to.
-		if p := c.paths.find(d); p != nil && !p.validated {
-			p.received += uint64(size)
-		}
 	}
 	c.replayEarly()
 }
@@ -111,6 +108,9 @@ func (c *Conn) recvLong(in *inbound, h *wire.Header, pkt []byte) bool {
 		if c.client && len(h.Token) > 0 {
 			return false // RFC 9000, Section 17.2.2: a server sends no token
 		}
+		if !c.client && len(in.d.Data) < minUDPPayload {
+			return false // RFC 9000, Section 14.1
+		}
 	case wire.PacketHandshake:
 		space = wire.SpaceHandshake
 		if open = c.keys.handshakeOpen; open == nil {
@@ -119,7 +119,7 @@ func (c *Conn) recvLong(in *inbound, h *wire.Header, pkt []byte) bool {
 	default: // 0-RTT, which we never allow
 		return false
 	}
-	if !c.client && !c.ids.isLocal(h.DstID) && string(h.DstID) != string(c.ids.origDst.Bytes()) || c.client && !c.ids.isLocal(h.DstID) {
+	if !c.ids.isLocal(h.DstID) && (c.client || string(h.DstID) != string(c.ids.chosenDst.Bytes())) {
 		return false
 	}
 	if c.hs.heard && string(h.SrcID) != string(c.ids.handshakeSrc.Bytes()) {
@@ -209,8 +209,9 @@ func (c *Conn) onPacket(in *inbound, space wire.Space, t wire.PacketType, dst []
 		c.fail(transportErr(ProtocolViolation, 0, "packet without frames")) // RFC 9000, Section 12.4
 		return
 	}
+	otherID := string(dst) != string(c.ids.lastUsed.Bytes())
 	if in.path == nil {
-		if in.path = c.newPeerPath(in.d, space); in.path == nil {
+		if in.path = c.newPeerPath(in.d, space, otherID); in.path == nil || c.life.phase != phaseOpen {
 			return
 		}
 	}
@@ -239,18 +240,11 @@ func (c *Conn) onPacket(in *inbound, space wire.Space, t wire.PacketType, dst []
 	if space == wire.SpaceInitial && newest && eliciting {
 		c.hurryHandshake()
 	}
-	if space != wire.SpaceApp {
+	if space != wire.SpaceApp || !newest {
 		return
 	}
-	if !newest {
-		return
-	}
-	otherID := string(dst) != string(c.ids.lastUsed.Bytes())
 	if !probing && p != c.paths.active {
-		if err := c.onPeerMoved(p, otherID); err != nil {
-			c.fail(err)
-			return
-		}
+		c.onPeerMoved(p, otherID)
 	}
 	if otherID {
 		c.ids.lastUsed = NewConnID(dst)
@@ -286,8 +280,7 @@ func (c *Conn) handleFrame(space wire.Space, p *path, dst []byte, f *wire.Frame)
 		c.handleMaxStreams(f)
 		return nil
 	case wire.FrameDataBlocked, wire.FrameStreamsBlockedBidi, wire.FrameStreamsBlockedUni:
-		c.handleBlocked(f)
-		return nil
+		return nil // limits are raised as soon as they can be
 	case wire.FrameStreamDataBlocked:
 		return c.handleStreamDataBlocked(f)
 	case wire.FrameNewConnectionID:

@@ -57,7 +57,7 @@ func (io *IO) Transmit(now time.Time, buf []byte, maxSegments int) (Train, bool)
 		return c.transmitClose(buf)
 	}
 	for _, p := range c.paths.list {
-		if p.response || p.challenge {
+		if p.response || p.validation.due {
 			if t, ok := c.transmitProbe(buf, p); ok {
 				return t, true
 			}
@@ -340,6 +340,11 @@ func (c *Conn) writeShort(b []byte, p *path, limit int, data bool) []byte {
 		c.loss.ResetFrames(wire.SpaceApp)
 		return b
 	}
+	if !k.eliciting && data && s.acks.WantsAcked() {
+		// RFC 9000, Section 13.2.4: once the peer acknowledges our ACK, old ranges can be forgotten.
+		out = append(out, wire.FramePing)
+		k.eliciting = true
+	}
 	if short := end - len(out); k.eliciting && short > 0 && short <= padSlack && c.hasAppData() {
 		out = appendZeros(out, short)
 		k.padded = true
@@ -461,135 +466,4 @@ func (s *cryptoStream) appendTo(b []byte, limit int, record func(off uint64, n i
 		s.send.OnSent(off, n)
 		record(off, n)
 	}
-}
-
-// transmitProbe writes a datagram with PATH_RESPONSE and PATH_CHALLENGE, alone.
-func (c *Conn) transmitProbe(buf []byte, p *path) (Train, bool) {
-	if !c.hs.connected || len(buf) < minUDPPayload {
-		return Train{}, false
-	}
-	size := minUDPPayload // RFC 9000, Section 8.2.1
-	if allowed := p.allowance(); allowed < uint64(size) {
-		size = int(allowed)
-		if size < 1+p.dst.Len()+maxPNLen+2*9+protect.Overhead {
-			p.response = false
-			return Train{}, false
-		}
-	}
-	o := &c.out
-	o.n = 0
-	pn := c.loss.NextPN(wire.SpaceApp)
-	pnLen := c.loss.PNLen(wire.SpaceApp, pn)
-	b := wire.AppendShortHeader(buf[:0], p.dst.Bytes(), pn, pnLen, c.keys.app.KeyPhase(), false)
-	k := o.begin(wire.SpaceApp, pn, 0, len(b)-pnLen, pnLen, 0)
-	k.eliciting = true
-	if p.response {
-		b = wire.AppendPathResponse(b, &p.responseData)
-		p.response = false
-	}
-	if p.challenge {
-		b = wire.AppendPathChallenge(b, &p.challengeData)
-		c.onChallengeSent(p)
-	}
-	b = o.end(k, b)
-	b = c.padLast(b, size)
-	n := c.sealDatagram(b, p)
-	return c.finishTrain(p, n, n), true
-}
-
-// transmitMTUProbe writes a probe of the path MTU search, alone (RFC 9000, Section 14.4).
-func (c *Conn) transmitMTUProbe(buf []byte, p *path) (Train, bool) {
-	if !c.hs.confirmed || !p.validated {
-		return Train{}, false
-	}
-	size := p.mtu.next(c.now)
-	if size == 0 || size > len(buf) || p.rp.Window() < size || p.rp.Release(c.now) > c.now {
-		return Train{}, false
-	}
-	o := &c.out
-	o.n = 0
-	pn := c.loss.NextPN(wire.SpaceApp)
-	pnLen := c.loss.PNLen(wire.SpaceApp, pn)
-	b := wire.AppendShortHeader(buf[:0], p.dst.Bytes(), pn, pnLen, c.keys.app.KeyPhase(), false)
-	k := o.begin(wire.SpaceApp, pn, 0, len(b)-pnLen, pnLen, 0)
-	k.eliciting, k.probe = true, true
-	b = append(b, wire.FramePing)
-	b = o.end(k, b)
-	b = c.padLast(b, size)
-	p.mtu.onProbeSent(size)
-	n := c.sealDatagram(b, p)
-	return c.finishTrain(p, n, n), true
-}
-
-// HandleTooLarge tells that the system took no datagrams of the train's size
-// (EMSGSIZE): the path takes less.
-func (io *IO) HandleTooLarge(now time.Time, t *Train) {
-	c := io.c
-	c.setNow(now)
-	p := c.paths.active
-	if p.mtu.onTooLarge(t.Segment) {
-		p.rp.SetMTU(p.mtu.size)
-	}
-}
-
-// transmitClose writes CONNECTION_CLOSE in a packet of each level that the peer may be
-// able to read (RFC 9000, Section 10.2.3).
-func (c *Conn) transmitClose(buf []byte) (Train, bool) {
-	if !c.life.closeDue {
-		return Train{}, false
-	}
-	c.life.closeDue = false
-	p := c.paths.active
-	limit := min(minUDPPayload, len(buf))
-	if allowed := p.allowance(); allowed < uint64(limit) {
-		limit = int(allowed)
-	}
-	o := &c.out
-	o.n = 0
-	b := buf[:0:len(buf)]
-	for i := range c.spaces {
-		space := wire.Space(i)
-		if space == wire.SpaceApp && !c.keys.app.CanWrite() || space != wire.SpaceApp && !c.canSeal(space) {
-			continue
-		}
-		b = c.writeClose(b, p, space, limit)
-	}
-	if o.n == 0 {
-		return Train{}, false
-	}
-	if c.client && o.packets[0].space == wire.SpaceInitial {
-		b = c.padLast(b, limit) // RFC 9000, Section 14.1
-	}
-	n := c.sealDatagram(b, p)
-	return c.finishTrain(p, n, n), true
-}
-
-func (c *Conn) writeClose(b []byte, p *path, space wire.Space, limit int) []byte {
-	f := c.life.closeFrame
-	if f.app && space != wire.SpaceApp {
-		// RFC 9000, Section 10.2.3: the application's reasons are not for everyone to read.
-		f = closeFrame{code: uint64(ApplicationErrorOccurred)}
-	}
-	const header = 64
-	room := limit - len(b) - header - 2*MaxConnIDLen - len(c.hs.token) - protect.Overhead
-	if room < 0 {
-		return b
-	}
-	f.reason = f.reason[:min(len(f.reason), room)]
-	start := len(b)
-	pn := c.loss.NextPN(space)
-	pnLen := c.loss.PNLen(space, pn)
-	lengthOff := 0
-	src := c.ids.handshakeLocal()
-	switch space {
-	case wire.SpaceInitial:
-		b, lengthOff = wire.AppendLongHeader(b, wire.PacketInitial, c.keys.version, p.dst.Bytes(), src.Bytes(), c.hs.token, pn, pnLen)
-	case wire.SpaceHandshake:
-		b, lengthOff = wire.AppendLongHeader(b, wire.PacketHandshake, c.keys.version, p.dst.Bytes(), src.Bytes(), nil, pn, pnLen)
-	default:
-		b = wire.AppendShortHeader(b, p.dst.Bytes(), pn, pnLen, c.keys.app.KeyPhase(), false)
-	}
-	k := c.out.begin(space, pn, start, len(b)-pnLen, pnLen, lengthOff)
-	b = wire.AppendConnectionClose(b, f.app, f.code, f.frameType, f.reason)
-	return c.out.end(k, b)
 }

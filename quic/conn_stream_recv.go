@@ -133,21 +133,6 @@ func (c *Conn) endStopped(st *streamState) {
 	c.maybeFinish(st)
 }
 
-// handleBlocked takes DATA_BLOCKED and STREAMS_BLOCKED: they tell nothing that we do not
-// know, but a limit that could be raised is raised.
-func (c *Conn) handleBlocked(f *wire.Frame) {
-	switch f.Type {
-	case wire.FrameStreamsBlockedBidi, wire.FrameStreamsBlockedUni:
-		d := Bidi
-		if f.Type == wire.FrameStreamsBlockedUni {
-			d = Uni
-		}
-		if p := &c.strs.peer[d]; p.credit > 0 {
-			c.raiseStreamLimit(p)
-		}
-	}
-}
-
 // handleStreamDataBlocked takes STREAM_DATA_BLOCKED (RFC 9000, Section 19.13).
 func (c *Conn) handleStreamDataBlocked(f *wire.Frame) error {
 	_, err := c.streamFor(f, false)

@@ -252,12 +252,7 @@ func (c *Conn) appendNewData(b []byte, limit int, pn uint64) []byte {
 		h := &st.send
 		conn := s.sendWindow.Available()
 		if conn == 0 {
-			// RFC 9000, Section 4.1
-			if at := s.sendWindow.Limit(); !s.blocked.isSet() || s.blockedAt != at {
-				s.blockedAt = at
-				s.blocked.set()
-			}
-			return b
+			break
 		}
 		avail := int(min(uint64(h.buf.Unsent()), h.window.Available(), conn))
 		before := len(b)
@@ -275,13 +270,25 @@ func (c *Conn) appendNewData(b []byte, limit int, pn uint64) []byte {
 		}
 		c.maybeWritable(st)
 		if limit-len(b) < minStreamRoom {
-			if n.Queued() {
-				s.send.Served(n)
-			}
-			return b
+			s.send.Served(n)
+			break
 		}
 	}
+	c.noteBlocked()
 	return b
+}
+
+// noteBlocked has DATA_BLOCKED sent, once for each limit, while streams wait for
+// the connection's window (RFC 9000, Section 4.1).
+func (c *Conn) noteBlocked() {
+	s := &c.strs
+	if s.send.Len() == 0 || s.sendWindow.Available() > 0 {
+		return
+	}
+	if at := s.sendWindow.Limit(); !s.blocked.isSet() || s.blockedAt != at {
+		s.blockedAt = at
+		s.blocked.set()
+	}
 }
 
 // minStreamRoom is the least room in a packet, in bytes, that is worth another STREAM frame.

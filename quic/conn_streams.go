@@ -166,6 +166,7 @@ func (c *Conn) peerStream(id StreamID, idx, frameType uint64) (*streamState, err
 		// RFC 9000, Section 2.1: all streams with lower numbers open too.
 		p.unseen.Add(p.opened, idx)
 		p.opened = idx + 1
+		p.maybeRaise()
 	}
 	c.stats.StreamsAccepted++
 	st := c.newStream(id)
@@ -193,6 +194,7 @@ func (c *Conn) armSend(st *streamState) {
 	switch {
 	case st.send.sendable():
 		c.strs.send.Push(&st.sendNode, st.urgency, st.incremental, uint64(st.id))
+		c.noteBlocked()
 	case st.send.buf.Unsent() > 0 && !st.send.reset.isSet():
 		// RFC 9000, Section 4.1: the peer may want to know what holds us back.
 		if limit := st.send.window.Limit(); !st.send.blocked.isSet() || st.send.blockedAt != limit {
@@ -247,13 +249,17 @@ func (c *Conn) maybeCredit(st *streamState) {
 	st.credited = true
 	p.lent++
 	p.credit++
-	// Raise the limit early enough for a peer that keeps all its streams busy.
-	if p.credit >= max(p.most/4, 1) {
-		c.raiseStreamLimit(p)
-	}
+	p.maybeRaise()
 }
 
-func (c *Conn) raiseStreamLimit(p *peerStreams) {
+// maybeRaise tells the peer of its credit: by a good part of the limit at a
+// time, but at once if the peer has little left, which may be all that the
+// streams that are still open leave it.
+func (p *peerStreams) maybeRaise() {
+	part := max(p.most/4, 1)
+	if p.credit == 0 || p.credit < part && p.limit-p.opened >= part {
+		return
+	}
 	p.limit = min(p.limit+p.credit, maxStreamCount)
 	p.credit = 0
 	p.maxStreams.set()

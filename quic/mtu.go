@@ -31,7 +31,7 @@ type mtuSearch struct {
 
 func (m *mtuSearch) init(cfg *Config) {
 	m.size = minUDPPayload
-	m.max = cfg.MaxUDPPayload
+	m.max = min(cfg.MaxUDPPayload, maxTrain)
 	m.tooBig = m.max + 1
 	m.off = cfg.DisablePathMTUDiscovery
 }
@@ -44,7 +44,7 @@ func (m *mtuSearch) setPeerMax(v uint64) {
 	}
 }
 
-func (m *mtuSearch) start(*Config) {
+func (m *mtuSearch) start() {
 	if m.off {
 		return
 	}

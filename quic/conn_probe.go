@@ -1,0 +1,76 @@
+package quic
+
+import (
+	"time"
+
+	"github.com/frittata-go/frittata/quic/internal/protect"
+	"github.com/frittata-go/frittata/quic/internal/wire"
+)
+
+// transmitProbe writes a datagram with PATH_RESPONSE and PATH_CHALLENGE, alone.
+func (c *Conn) transmitProbe(buf []byte, p *path) (Train, bool) {
+	if !c.hs.connected || len(buf) < minUDPPayload {
+		return Train{}, false
+	}
+	size := minUDPPayload // RFC 9000, Section 8.2.1
+	if allowed := p.allowance(); allowed < uint64(size) {
+		size = int(allowed)
+		if size < 1+p.dst.Len()+maxPNLen+2*9+protect.Overhead {
+			p.response = false
+			return Train{}, false
+		}
+	}
+	o := &c.out
+	o.n = 0
+	pn := c.loss.NextPN(wire.SpaceApp)
+	pnLen := c.loss.PNLen(wire.SpaceApp, pn)
+	b := wire.AppendShortHeader(buf[:0], p.dst.Bytes(), pn, pnLen, c.keys.app.KeyPhase(), false)
+	k := o.begin(wire.SpaceApp, pn, 0, len(b)-pnLen, pnLen, 0)
+	k.eliciting = true
+	if p.response {
+		b = wire.AppendPathResponse(b, &p.responseData)
+		p.response = false
+	}
+	if p.validation.due {
+		b = c.appendChallenge(b, p)
+	}
+	b = o.end(k, b)
+	b = c.padLast(b, size)
+	n := c.sealDatagram(b, p)
+	return c.finishTrain(p, n, n), true
+}
+
+// transmitMTUProbe writes a probe of the path MTU search, alone (RFC 9000, Section 14.4).
+func (c *Conn) transmitMTUProbe(buf []byte, p *path) (Train, bool) {
+	if !c.hs.confirmed || !p.validated {
+		return Train{}, false
+	}
+	size := p.mtu.next(c.now)
+	if size == 0 || size > len(buf) || p.rp.Window() < size || p.rp.Release(c.now) > c.now {
+		return Train{}, false
+	}
+	o := &c.out
+	o.n = 0
+	pn := c.loss.NextPN(wire.SpaceApp)
+	pnLen := c.loss.PNLen(wire.SpaceApp, pn)
+	b := wire.AppendShortHeader(buf[:0], p.dst.Bytes(), pn, pnLen, c.keys.app.KeyPhase(), false)
+	k := o.begin(wire.SpaceApp, pn, 0, len(b)-pnLen, pnLen, 0)
+	k.eliciting, k.probe = true, true
+	b = append(b, wire.FramePing)
+	b = o.end(k, b)
+	b = c.padLast(b, size)
+	p.mtu.onProbeSent(size)
+	n := c.sealDatagram(b, p)
+	return c.finishTrain(p, n, n), true
+}
+
+// HandleTooLarge tells that the system took no datagrams of the train's size
+// (EMSGSIZE): the path takes less.
+func (io *IO) HandleTooLarge(now time.Time, t *Train) {
+	c := io.c
+	c.setNow(now)
+	p := c.paths.active
+	if p.mtu.onTooLarge(t.Segment) {
+		p.rp.SetMTU(p.mtu.size)
+	}
+}
