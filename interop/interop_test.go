@@ -87,30 +87,46 @@ func TestRetry(t *testing.T) {
 // TestNgtcp2Client has ngtcp2's client do what the others cannot be made to do.
 func TestNgtcp2Client(t *testing.T) {
 	needNgtcp2(t)
+	const (
+		small = iota
+		download
+		upload
+	)
 	for _, test := range []struct {
 		name string
-		path string
+		what int
 		args []string
 	}{
-		{"version negotiation", smallPath, []string{"-v", "0x1a2a3a4a", "--preferred-versions=v1", "--other-versions=v1"}},
-		{"ChaCha20", largePath, []string{"--ciphers=NORMAL:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL:+CHACHA20-POLY1305"}},
-		{"AES-256", largePath, []string{"--ciphers=NORMAL:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL:+AES-256-GCM"}},
-		{"key update", largePath, []string{"--key-update=100ms"}},
-		{"loss", smallPath, []string{"-t", "0.1", "-r", "0.1"}},
-		{"NAT rebinding", largePath, []string{"--change-local-addr=20ms", "--nat-rebinding"}},
-		{"migration", largePath, []string{"--change-local-addr=20ms"}},
-		{"empty connection ID", largePath, []string{"--scid="}},
-		{"Reno", largePath, []string{"--cc=reno"}},
-		{"small windows", largePath, []string{"--max-data=64K", "--max-stream-data-bidi-local=64K"}},
+		{"version negotiation", small, []string{"-v", "0x1a2a3a4a", "--preferred-versions=v1", "--other-versions=v1"}},
+		{"loss", small, []string{"-t", "0.1", "-r", "0.1"}},
+		{"ChaCha20", download, []string{"--ciphers=NORMAL:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL:+CHACHA20-POLY1305"}},
+		{"AES-256", download, []string{"--ciphers=NORMAL:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL:+AES-256-GCM"}},
+		{"key update", download, []string{"--key-update=100ms"}},
+		{"migration", download, []string{"--change-local-addr=100ms"}},
+		{"early migration", download, []string{"--change-local-addr=1ms"}},
+		// The client ignores what comes to its old address, so it has to have
+		// something to say from its new one.
+		{"NAT rebinding", upload, []string{"--change-local-addr=100ms", "--nat-rebinding"}},
+		{"empty connection ID", download, []string{"--scid="}},
+		{"Reno", upload, []string{"--cc=reno"}},
+		{"small windows", download, []string{"--max-data=64K", "--max-stream-data-bidi-local=64K"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := &ngtcp2Client{addr: mustAddrPort(t, frittataStack.serve(t, serverOptions{})), extra: test.args}
-			want := smallBody()
-			if test.path == largePath {
-				want = largeBody()
-			}
-			if got := c.get(t, test.path); got != want {
-				t.Errorf("got %v, want %v", got, want)
+			sum := largeBody().sum
+			switch test.what {
+			case small:
+				if got, want := c.get(t, smallPath), smallBody(); got != want {
+					t.Errorf("got %v, want %v", got, want)
+				}
+			case download:
+				if got, want := c.get(t, largePath), largeBody(); got != want {
+					t.Errorf("got %v, want %v", got, want)
+				}
+			case upload:
+				if got, want := string(c.post(t, sumPath, large())), hex.EncodeToString(sum[:]); got != want {
+					t.Errorf("the server got %s, want %s", got, want)
+				}
 			}
 		})
 	}
