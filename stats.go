@@ -15,6 +15,7 @@ type Stats struct {
 	DatagramsReceived uint64
 	BytesReceived     uint64 // UDP payload
 	Batches           uint64 // reads of the socket that found something
+	Turns             uint64 // of all connections, but for those of handshakes
 	TrainsSent        uint64
 	DatagramsSent     uint64
 	BytesSent         uint64
@@ -33,6 +34,7 @@ type Stats struct {
 
 type counters struct {
 	received, bytesReceived, batches atomic.Uint64
+	turns                            atomic.Uint64
 	trains, sent, bytesSent          atomic.Uint64
 	writeErrors, unsent, readErrors  atomic.Uint64
 	inboxDropped, spilled, panics    atomic.Uint64
@@ -47,6 +49,7 @@ func (t *Transport) Stats() Stats {
 		DatagramsReceived: n.received.Load(),
 		BytesReceived:     n.bytesReceived.Load(),
 		Batches:           n.batches.Load(),
+		Turns:             n.turns.Load(),
 		TrainsSent:        n.trains.Load(),
 		DatagramsSent:     n.sent.Load(),
 		BytesSent:         n.bytesSent.Load(),

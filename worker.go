@@ -56,6 +56,7 @@ func (w *worker) run() {
 		}
 		c.turnIn(w)
 	}
+	w.t.stats.turns.Add(uint64(len(w.list)))
 	if w.yield {
 		w.yield = false
 		runtime.Gosched()
