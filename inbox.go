@@ -20,12 +20,14 @@ type run struct {
 
 // recv hands the datagrams to the connection.
 func (r *run) recv(c *Conn, w *worker) {
-	d := quic.Datagram{Remote: r.remote, Local: r.local, ECN: r.ecn}
+	d := &w.in
+	*d = quic.Datagram{Remote: r.remote, Local: r.local, ECN: r.ecn}
 	for data := r.data; len(data) > 0; {
 		n := min(r.segment, len(data))
 		d.Data, data = data[:n], data[n:]
-		c.io.Recv(w.now, &d)
+		c.io.Recv(w.now, d)
 	}
+	d.Data = nil
 }
 
 // boxed is a run that is kept until the connection has time.

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/frittata-go/frittata/quic"
 	"github.com/frittata-go/frittata/udp"
 )
 
@@ -21,10 +22,11 @@ type worker struct {
 	now    time.Time          // one clock reading for each phase
 	yield  bool               // a callback has made goroutines runnable
 	router bool
-	read   time.Time // the router's: when it read last
-	list   []*Conn   // the strands to run
-	due    []*Conn   // those that need another turn
-	out    udp.Train // scratch space of writeTrain
+	read   time.Time     // the router's: when it read last
+	list   []*Conn       // the strands to run
+	due    []*Conn       // those that need another turn
+	in     quic.Datagram // scratch space of run.recv
+	out    udp.Train     // and of writeTrain
 }
 
 // hold gets the worker its buffer.
