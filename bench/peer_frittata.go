@@ -449,8 +449,9 @@ func frittataServeHTTP(s *spec, h http.Handler) (server, error) {
 	return &frittataHTTPServer{l, srv}, nil
 }
 
-func (s *frittataHTTPServer) addr() string { return s.l.Addr().String() }
-func (s *frittataHTTPServer) close() error { return s.srv.Close() }
+func (s *frittataHTTPServer) addr() string  { return s.l.Addr().String() }
+func (s *frittataHTTPServer) close() error  { return s.srv.Close() }
+func (s *frittataHTTPServer) turns() uint64 { return s.l.Transport().Stats().Turns }
 
 // frittataHTTPTransport is the socket that all HTTP clients of the process share.
 var frittataHTTPTransport *frittata.Transport
