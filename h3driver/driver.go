@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/frittata-go/frittata"
 	"github.com/frittata-go/frittata/h3"
@@ -68,6 +69,10 @@ type Driver struct {
 	opened   []*Stream
 	reads    bool // reading a body may have led the h3.Conn to something else
 	stopping bool // OnShutdown has come
+
+	busy     bool      // there were requests, since quietAt
+	quietAt  time.Time // when there was nothing left to do last
+	lingerer *time.Timer
 
 	conn *frittata.Conn // set before any other goroutine knows of streams
 
@@ -247,6 +252,7 @@ func (d *Driver) deliver() {
 
 // ProcessWrites carries out what goroutines want.
 func (d *Driver) ProcessWrites(c *quic.Conn) error {
+	d.busy = d.busy || len(d.streams) > 0
 	d.mu.Lock()
 	opens, dirty := d.opens, d.dirty
 	d.opens, d.dirty = d.opened[:0], d.dirtied[:0]
@@ -293,8 +299,15 @@ func (d *Driver) write(opens, dirty []*Stream) (err error) {
 	return err
 }
 
+// linger is how long a server that shuts down leaves the connection to the
+// client, when all has arrived: what the client's QUIC has acknowledged its
+// application may not have read yet, and a close would take it away. A client that knows GOAWAY
+// closes the connection itself when it has read everything.
+const linger = 3 * time.Second
+
 // OnShutdown sends GOAWAY (RFC 9114, Section 5.2). When the requests under way have
-// ended and their responses have arrived, the connection closes.
+// ended and their responses have arrived, the connection closes: by the client, or
+// after a while by the server.
 func (d *Driver) OnShutdown(c *quic.Conn) {
 	if d.h3 == nil || d.stopping {
 		return
@@ -312,12 +325,29 @@ func (d *Driver) OnShutdown(c *quic.Conn) {
 
 // maybeClose closes a connection that is shutting down and has nothing left to do.
 func (d *Driver) maybeClose() {
-	if !d.stopping || len(d.streams) > 0 || len(d.waiting) > 0 || d.h3.ActiveRequests() > 0 {
+	if len(d.streams) > 0 || len(d.waiting) > 0 || d.h3.ActiveRequests() > 0 {
 		return
 	}
-	// What was sent last may be lost on its way: it is done when it is acknowledged.
-	if !d.client && d.qc.OpenStreamsOf(quic.Bidi) > 0 {
+	if d.busy && !d.client {
+		d.busy, d.quietAt = false, time.Now()
+	}
+	if !d.stopping {
 		return
+	}
+	if !d.client {
+		// What was sent last may be lost on its way: it is done when it is acknowledged.
+		if d.qc.OpenStreamsOf(quic.Bidi) > 0 {
+			d.busy = true
+			return
+		}
+		if wait := linger - time.Since(d.quietAt); wait > 0 {
+			if d.lingerer == nil {
+				d.lingerer = time.AfterFunc(wait, d.conn.Wake)
+			} else {
+				d.lingerer.Reset(wait)
+			}
+			return
+		}
 	}
 	d.qc.Close(quic.CloseError{Application: true, Code: uint64(h3.CodeNoError)})
 }
@@ -326,6 +356,9 @@ func (d *Driver) maybeClose() {
 func (d *Driver) OnClose(c *quic.Conn, err error) {
 	if err == nil {
 		err = frittata.ErrConnGone
+	}
+	if d.lingerer != nil {
+		d.lingerer.Stop()
 	}
 	d.mu.Lock()
 	d.closed = err
