@@ -271,7 +271,8 @@ func (s *pathsState) deadline() (d time.Duration, ok bool) {
 
 // onPathTimeouts sends the next challenges, and gives paths up (RFC 9000, Section 8.2.4).
 func (c *Conn) onPathTimeouts() {
-	for _, p := range slices.Clone(c.paths.list) {
+	for i := len(c.paths.list) - 1; i >= 0; i-- { // p itself may leave the list
+		p := c.paths.list[i]
 		v := &p.validation
 		switch {
 		case !v.running:

@@ -3,12 +3,14 @@ package quic
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/frittata-go/frittata/quic/internal/handshake"
 	"github.com/frittata-go/frittata/quic/internal/protect"
+	"github.com/frittata-go/frittata/quic/internal/ranges"
 	"github.com/frittata-go/frittata/quic/internal/wire"
 )
 
@@ -32,20 +34,33 @@ type script struct {
 	hsOpen      *protect.Opener
 	app         protect.AppKeys
 	pn, next    [wire.NumSpaces]uint64 // of the next packet to send, of the next one to receive
+	received    ranges.Set             // 1-RTT packets
 	cryptoOut   [wire.NumSpaces]uint64
 	cryptoIn    [wire.NumSpaces]uint64
 
-	got   []string // frames that came and were not asked for yet, but ACK and PADDING
-	acks  []string
-	raw   []wire.Frame
-	buf   []byte
-	sizes []int // of the datagrams that came
+	got  []string // frames that came and were not asked for yet, but ACK and PADDING
+	acks []string
+	raw  []wire.Frame
+	buf  []byte
+	out  []outDatagram // the datagrams that came
+
+	options scriptOptions
+}
+
+// outDatagram is a datagram of the Conn.
+type outDatagram struct {
+	to     netip.AddrPort
+	size   int
+	ecn    ECN
+	dst    string   // connection ID of its last packet
+	frames []string // of all packets
 }
 
 // scriptOptions change what a script begins with.
 type scriptOptions struct {
 	config func(*Config)
 	params func(*wire.TransportParameters) // of the peer
+	raw    func([]byte) []byte             // of the encoded parameters
 }
 
 func scriptParams() wire.TransportParameters {
@@ -61,7 +76,7 @@ func scriptParams() wire.TransportParameters {
 func newClientScript(t testing.TB, o scriptOptions) *script {
 	t.Helper()
 	s := newScript(t, o, true)
-	s.startPeer(o)
+	s.startPeer()
 	s.flushPeer()
 	if s.conn == nil {
 		t.Fatal("no connection")
@@ -74,7 +89,7 @@ func newClientScript(t testing.TB, o scriptOptions) *script {
 func newServerScript(t testing.TB, o scriptOptions) *script {
 	t.Helper()
 	s := newScript(t, o, false)
-	cfg := s.config(o)
+	cfg := s.config()
 	c, err := Connect(s.now, cfg, pairServerAddr, "example.org")
 	if err != nil {
 		t.Fatal(err)
@@ -86,24 +101,24 @@ func newServerScript(t testing.TB, o scriptOptions) *script {
 }
 
 func newScript(t testing.TB, o scriptOptions, client bool) *script {
-	return &script{t: t, now: epStart, client: client, id: NewConnID([]byte("peer-id")), buf: make([]byte, 64<<10)}
+	return &script{t: t, options: o, now: epStart, client: client, id: NewConnID([]byte("peer-id")), buf: make([]byte, 64<<10)}
 }
 
-func (s *script) config(o scriptOptions) *Config {
+func (s *script) config() *Config {
 	cfg := fakeConfig(9)
 	cfg.EnableDatagrams = true
 	cfg.DisablePathMTUDiscovery = true
-	if o.config != nil {
-		o.config(cfg)
+	if s.options.config != nil {
+		s.options.config(cfg)
 	}
 	return cfg
 }
 
-func (s *script) startPeer(o scriptOptions) {
+func (s *script) startPeer() {
 	s.origDst = NewConnID([]byte("original"))
 	s.connID = s.origDst
 	s.initialSeal, s.initialOpen = protect.InitialKeys(Version1, s.origDst.Bytes(), true)
-	s.startHandshake(o)
+	s.startHandshake()
 	// The first flight goes by an Endpoint, as it does for real.
 	ep := newTestEndpoint(s.t, EndpointConfig{Server: true, StatelessResetKey: &pairReset})
 	s.pumpPeer(func(b []byte) {
@@ -113,7 +128,7 @@ func (s *script) startPeer(o scriptOptions) {
 			if !ep.Admit(v.Incoming, s) {
 				s.t.Fatal("not admitted")
 			}
-			c, err := Accept(s.now, v.Incoming, s.config(o))
+			c, err := Accept(s.now, v.Incoming, s.config())
 			if err != nil {
 				s.t.Fatal(err)
 			}
@@ -124,7 +139,7 @@ func (s *script) startPeer(o scriptOptions) {
 	})
 }
 
-func (s *script) startHandshake(o scriptOptions) {
+func (s *script) startHandshake() {
 	name := ""
 	if s.client {
 		name = "example.org"
@@ -135,10 +150,14 @@ func (s *script) startHandshake(o scriptOptions) {
 	if !s.client {
 		p.OriginalDstID, p.HasOriginalDstID = wire.NewConnID(s.origDst.Bytes()), true
 	}
-	if o.params != nil {
-		o.params(&p)
+	if s.options.params != nil {
+		s.options.params(&p)
 	}
-	s.hs.SetParams(p.Append(nil))
+	raw := p.Append(nil)
+	if s.options.raw != nil {
+		raw = s.options.raw(raw)
+	}
+	s.hs.SetParams(raw)
 	if err := s.hs.Start(); err != nil {
 		s.t.Fatal(err)
 	}
@@ -242,9 +261,21 @@ func (s *script) packet(typ wire.PacketType, frames ...[]byte) []byte {
 }
 
 func (s *script) recvConn(b []byte) {
-	d := &Datagram{Data: b, Remote: pairServerAddr}
 	if s.client {
-		d.Remote, d.Local, d.Socket = pairClientAddr, epLocal, 7
+		s.recvFrom(pairClientAddr, b)
+	} else {
+		s.recvFrom(pairServerAddr, b)
+	}
+}
+
+// recvFrom has the Conn receive a datagram from an address.
+func (s *script) recvFrom(remote netip.AddrPort, b []byte) {
+	s.recv(&Datagram{Data: b, Remote: remote})
+}
+
+func (s *script) recv(d *Datagram) {
+	if s.client {
+		d.Local, d.Socket = epLocal, 7
 	}
 	s.conn.IO().Recv(s.now, d)
 	if err := s.conn.checkInvariants(); err != nil {
@@ -273,7 +304,7 @@ func (s *script) collect() {
 		}
 		for b := s.buf[:tr.N]; len(b) > 0; {
 			n := min(tr.Segment, len(b))
-			s.sizes = append(s.sizes, n)
+			s.out = append(s.out, outDatagram{to: tr.Remote, size: n, ecn: tr.ECN})
 			s.open(b[:n])
 			b = b[n:]
 		}
@@ -292,7 +323,7 @@ func (s *script) open(b []byte) {
 			s.origDst = NewConnID(h.DstID)
 			s.initialSeal, s.initialOpen = protect.InitialKeys(Version1, h.DstID, false)
 			s.connID = NewConnID(h.SrcID)
-			s.startHandshake(scriptOptions{})
+			s.startHandshake()
 		}
 		if h.Type != wire.Packet1RTT {
 			s.connID = NewConnID(h.SrcID)
@@ -315,6 +346,12 @@ func (s *script) open(b []byte) {
 			s.t.Fatalf("cannot open what the Conn sent: %v", err)
 		}
 		s.next[space] = max(s.next[space], pn+1)
+		if space == wire.SpaceApp {
+			s.received.Add(pn, pn+1)
+		}
+		if n := len(s.out); n > 0 {
+			s.out[n-1].dst = string(h.DstID)
+		}
 		s.frames(space, h.Type, payload)
 	}
 }
@@ -330,6 +367,9 @@ func (s *script) frames(space wire.Space, typ wire.PacketType, payload []byte) {
 		f.Data = append([]byte(nil), f.Data...)
 		f.ConnID = append([]byte(nil), f.ConnID...)
 		s.raw = append(s.raw, f)
+		if n := len(s.out); n > 0 {
+			s.out[n-1].frames = append(s.out[n-1].frames, describe(&f))
+		}
 		switch f.Type {
 		case wire.FramePadding:
 		case wire.FrameAck, wire.FrameAckECN:
@@ -349,8 +389,8 @@ func (s *script) frames(space wire.Space, typ wire.PacketType, payload []byte) {
 	}
 }
 
-// finishHandshake runs the handshake to its end and forgets what was exchanged.
-func (s *script) finishHandshake() {
+// finish runs the handshake to its end.
+func (s *script) finish() {
 	s.t.Helper()
 	for i := 0; i < 20 && !(s.done && s.conn.Connected()); i++ {
 		s.collect()
@@ -363,8 +403,14 @@ func (s *script) finishHandshake() {
 		s.write(wire.AppendHandshakeDone(nil))
 	}
 	s.collect()
+}
+
+// finishHandshake runs the handshake to its end and forgets what was exchanged.
+func (s *script) finishHandshake() {
+	s.t.Helper()
+	s.finish()
 	s.ackAll()
-	s.got, s.acks, s.raw, s.sizes = nil, nil, nil, nil
+	s.forget()
 	for {
 		if _, ok := s.conn.NextEvent(); !ok {
 			return
@@ -372,9 +418,12 @@ func (s *script) finishHandshake() {
 	}
 }
 
-// ackAll acknowledges all that the Conn has sent.
+// forget forgets what came so far.
+func (s *script) forget() { s.got, s.acks, s.raw, s.out = nil, nil, nil, nil }
+
+// ackAll acknowledges all that came from the Conn.
 func (s *script) ackAll() {
-	s.write(s.ackFrame(0, s.next[wire.SpaceApp]-1))
+	s.write(wire.AppendAck(nil, s.received, 0, nil, 1000))
 }
 
 // ackFrame acknowledges the packets from first to last.
