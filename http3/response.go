@@ -424,7 +424,9 @@ func (w *responseWriter) finish() {
 	}
 	if w.length >= 0 && w.written < w.length && !w.isHead {
 		// The client must not take what is there for the whole (RFC 9114, Section 4.1.2).
-		w.warn("handler wrote less than its Content-Length")
+		if w.x.ctx.Err() == nil { // else the client has gone
+			w.warn("handler wrote less than its Content-Length")
+		}
 		if b != nil {
 			b.Release()
 		}
