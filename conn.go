@@ -34,6 +34,7 @@ type Conn struct {
 	cause       error // what a callback returned, or that it panicked
 	closing     bool  // OnClose was called
 	told        bool  // closed is closed
+	noted       bool  // noteReady was called
 	halfOpen    bool  // counts as a handshake under way; of its goroutine
 	connected   bool  // info is there
 	established bool  // OnEstablished was called
@@ -51,16 +52,17 @@ type Conn struct {
 	info     *HandshakeInfo
 	remote   netip.AddrPort
 	local    netip.Addr
+	// readyOnce: ready is closed.
+	readyOnce bool
 
-	hs        *handshake // nil after it
-	listener  *Listener  // of a server's connection
-	ownsT     bool       // the Transport goes with the connection
-	times     HandshakeTimes
-	retried   bool
-	ready     chan struct{} // closed when the connection is established, or is not going to be
-	readyOnce bool          // of the strand
-	closed    chan struct{}
-	done      chan struct{}
+	hs       *handshake // nil after it
+	listener *Listener  // of a server's connection
+	ownsT    bool       // the Transport goes with the connection
+	times    HandshakeTimes
+	retried  bool
+	ready    chan struct{} // closed when the connection is established, or is not going to be
+	closed   chan struct{}
+	done     chan struct{}
 }
 
 func newConn(t *Transport, app Application, remote netip.AddrPort) *Conn {

@@ -33,6 +33,10 @@ func (c *Conn) runHandshake() {
 	hs := c.hs
 	w := &worker{t: t}
 	defer w.release()
+	// The connection has a timeout of its own. This one is for a callback of
+	// tls.Config that does not return: it frees whoever waits for the handshake.
+	limit := time.AfterFunc(hs.timeout()+handshakeGrace, c.giveUp)
+	defer limit.Stop()
 	enterHandshake()
 	err := c.begin()
 	leaveHandshake()
@@ -69,6 +73,32 @@ func (c *Conn) runHandshake() {
 			}
 		}
 		c.strand.runOwned()
+	}
+}
+
+// handshakeGrace is how much longer than its timeout a handshake may take before
+// whoever waits for it is freed.
+const handshakeGrace = time.Second
+
+// timeout is Config.HandshakeTimeout, or its default.
+func (hs *handshake) timeout() time.Duration {
+	if d := hs.cfg.HandshakeTimeout; d > 0 {
+		return d
+	}
+	return defaultHandshakeTimeout
+}
+
+// defaultHandshakeTimeout is that of package quic.
+const defaultHandshakeTimeout = 10 * time.Second
+
+// giveUp frees whoever waits for a handshake that is stuck.
+func (c *Conn) giveUp() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.readyOnce {
+		c.readyOnce = true
+		c.err = &quic.HandshakeTimeoutError{Heard: true}
+		close(c.ready)
 	}
 }
 
@@ -138,8 +168,19 @@ func serverTLS(cfg *tls.Config) *tls.Config {
 		c = quic.ServerTLS(cfg.Clone()) // what the user has prepared is the user's
 	}
 	c.GetCertificate = outside(c.GetCertificate)
-	c.GetConfigForClient = outside(c.GetConfigForClient)
 	verifyOutside(c)
+	if get := outside(c.GetConfigForClient); get != nil {
+		c.GetConfigForClient = func(info *tls.ClientHelloInfo) (*tls.Config, error) {
+			ret, err := get(info)
+			if err != nil || ret == nil || ret.GetCertificate == nil && ret.VerifyConnection == nil && ret.VerifyPeerCertificate == nil {
+				return ret, err
+			}
+			own := ret.Clone()
+			own.GetCertificate = outside(ret.GetCertificate)
+			verifyOutside(own)
+			return own, nil
+		}
+	}
 	return c
 }
 

@@ -27,9 +27,9 @@ func (in *IncomingConn) LocalAddr() netip.AddrPort { return in.l.t.localAddr(in.
 func (in *IncomingConn) Validated() bool { return in.in.Validated() }
 
 // SetConfig sets what Start and Handshake use instead of the Listener's
-// configuration. Prepare its TLS with quic.ServerTLS, once for many connections.
+// configuration: other limits, say, for some clients.
 func (in *IncomingConn) SetConfig(cfg *quic.Config) error {
-	qcfg, err := in.l.t.connConfig(cfg, quic.ServerTLS)
+	qcfg, err := in.l.t.connConfig(cfg, serverTLS)
 	if err != nil {
 		return err
 	}

@@ -97,6 +97,11 @@ func (t *Transport) close() error {
 	}
 	t.stopping.Store(true)
 	err := t.socket.Close()
+	t.epMu.Lock()
+	if t.pendingTimer != nil {
+		t.pendingTimer.Stop()
+	}
+	t.epMu.Unlock()
 
 	// Nobody waits for what the peers may still send.
 	t.mu.Lock()
@@ -114,16 +119,13 @@ func (t *Transport) close() error {
 		select {
 		case <-empty:
 		case <-limit.C:
+			// It ends when the callback returns.
 			t.logger().Warn("a callback keeps a connection from closing")
+			t.queue.close()
 			return err
 		}
 	}
 	t.queue.close()
 	t.wg.Wait()
-	t.epMu.Lock()
-	if t.pendingTimer != nil {
-		t.pendingTimer.Stop()
-	}
-	t.epMu.Unlock()
 	return err
 }

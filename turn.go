@@ -263,6 +263,12 @@ func (c *Conn) settle(w *worker) (gone bool) {
 
 // noteReady ends the wait of Dial and Handshake.
 func (c *Conn) noteReady() {
+	if c.noted {
+		return
+	}
+	c.noted = true
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if !c.readyOnce {
 		c.readyOnce = true
 		close(c.ready)
