@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"os"
 	"sync"
 	"testing"
 
@@ -122,15 +121,6 @@ func TestEcho(t *testing.T) {
 			u := newUpload(test.streams, test.n)
 			c := dial(t, l, clientConfig(), u)
 			wait(t, "all came back", u.done)
-			if os.Getenv("FR") != "" {
-				select {
-				case <-u.done:
-				default:
-					st, err := c.Stats(testContext(t))
-					t.Logf("client err %v: %+v %v", c.Err(), st, err)
-					t.Logf("client t %+v", c.Transport().Stats())
-				}
-			}
 			if u.err != nil {
 				t.Fatal(u.err)
 			}
@@ -149,28 +139,25 @@ func TestEcho(t *testing.T) {
 
 func TestManyConnections(t *testing.T) {
 	noLeaks(t)
-	l := listen(t, serverConfig())
+	// The machine may have other things to do.
+	scfg, ccfg := serverConfig(), clientConfig()
+	scfg.QUIC.HandshakeTimeout, ccfg.QUIC.HandshakeTimeout = testTime, testTime
+	l := listen(t, scfg)
 	serve(t, l, func() Application { return newEcho() })
-	const n = 200
+	n := 200
+	if raceEnabled {
+		n = 40
+	}
 	var wg sync.WaitGroup
 	for range n {
 		wg.Go(func() {
 			u := newUpload(2, 20_000)
-			c, err := Dial(testContext(t), l.Addr().String(), clientConfig(), u)
+			c, err := Dial(testContext(t), l.Addr().String(), ccfg, u)
 			if err != nil {
 				t.Error(err)
 				return
 			}
 			wait(t, "all came back", u.done)
-			if os.Getenv("FR") != "" {
-				select {
-				case <-u.done:
-				default:
-					st, err := c.Stats(testContext(t))
-					t.Logf("client err %v: %+v %v", c.Err(), st, err)
-					t.Logf("client t %+v", c.Transport().Stats())
-				}
-			}
 			if u.err != nil {
 				t.Error(u.err)
 			}
@@ -182,5 +169,4 @@ func TestManyConnections(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	t.Logf("server %+v", l.Transport().Stats())
 }

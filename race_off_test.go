@@ -1,0 +1,5 @@
+//go:build !race
+
+package frittata
+
+const raceEnabled = false
