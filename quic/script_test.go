@@ -38,11 +38,12 @@ type script struct {
 	cryptoOut   [wire.NumSpaces]uint64
 	cryptoIn    [wire.NumSpaces]uint64
 
-	got  []string // frames that came and were not asked for yet, but ACK and PADDING
-	acks []string
-	raw  []wire.Frame
-	buf  []byte
-	out  []outDatagram // the datagrams that came
+	got   []string // frames that came and were not asked for yet, but ACK and PADDING
+	acks  []string
+	raw   []wire.Frame // all frames
+	texts []string     // their descriptions
+	buf   []byte
+	out   []outDatagram // the datagrams that came
 
 	options scriptOptions
 }
@@ -366,14 +367,17 @@ func (s *script) frames(space wire.Space, typ wire.PacketType, payload []byte) {
 		payload = payload[n:]
 		f.Data = append([]byte(nil), f.Data...)
 		f.ConnID = append([]byte(nil), f.ConnID...)
+		text := describe(&f)
+		f.Ack = wire.Ack{} // which is of the datagram's memory
 		s.raw = append(s.raw, f)
+		s.texts = append(s.texts, text)
 		if n := len(s.out); n > 0 {
-			s.out[n-1].frames = append(s.out[n-1].frames, describe(&f))
+			s.out[n-1].frames = append(s.out[n-1].frames, text)
 		}
 		switch f.Type {
 		case wire.FramePadding:
 		case wire.FrameAck, wire.FrameAckECN:
-			s.acks = append(s.acks, describe(&f))
+			s.acks = append(s.acks, text)
 		case wire.FrameCrypto:
 			if f.Offset == s.cryptoIn[space] {
 				s.cryptoIn[space] += uint64(len(f.Data))
@@ -384,7 +388,7 @@ func (s *script) frames(space wire.Space, typ wire.PacketType, payload []byte) {
 				s.flushPeer()
 			}
 		default:
-			s.got = append(s.got, describe(&f))
+			s.got = append(s.got, text)
 		}
 	}
 }
@@ -419,7 +423,7 @@ func (s *script) finishHandshake() {
 }
 
 // forget forgets what came so far.
-func (s *script) forget() { s.got, s.acks, s.raw, s.out = nil, nil, nil, nil }
+func (s *script) forget() { s.got, s.acks, s.raw, s.texts, s.out = nil, nil, nil, nil, nil }
 
 // ackAll acknowledges all that came from the Conn.
 func (s *script) ackAll() {
@@ -457,14 +461,22 @@ func (s *script) want(prefix string) wire.Frame {
 	for i, g := range s.got {
 		if strings.HasPrefix(g, prefix) {
 			s.got = append(s.got[:i], s.got[i+1:]...)
-			for j := len(s.raw) - 1; j >= 0; j-- {
-				if describe(&s.raw[j]) == g {
-					return s.raw[j]
-				}
-			}
+			return s.frame(g)
 		}
 	}
 	s.t.Fatalf("want %s, got %q (error: %v)", prefix, s.got, s.conn.Err())
+	return wire.Frame{}
+}
+
+// frame returns the newest frame of that description.
+func (s *script) frame(text string) wire.Frame {
+	s.t.Helper()
+	for j := len(s.raw) - 1; j >= 0; j-- {
+		if s.texts[j] == text {
+			return s.raw[j]
+		}
+	}
+	s.t.Fatalf("no %s", text)
 	return wire.Frame{}
 }
 

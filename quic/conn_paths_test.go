@@ -1,0 +1,351 @@
+package quic
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/frittata-go/frittata/quic/internal/wire"
+)
+
+var (
+	newPort = netip.AddrPortFrom(pairClientAddr.Addr(), 2000)
+	newHost = netip.MustParseAddrPort("203.0.113.9:1000")
+)
+
+// from sends a 1-RTT packet from another address, padded to size bytes.
+func (s *script) from(remote netip.AddrPort, size int, frames ...[]byte) {
+	s.t.Helper()
+	n := 0
+	for _, f := range frames {
+		n += len(f)
+	}
+	if pad := size - n - 29; pad > 0 { // 1+8+4 bytes of header, 16 of tag
+		frames = append(frames, make([]byte, pad))
+	}
+	s.recvFrom(remote, s.packet(wire.Packet1RTT, frames...))
+	s.collect()
+}
+
+// sentTo returns the datagrams to an address, and their bytes.
+func (s *script) sentTo(to netip.AddrPort) (list []outDatagram, n int) {
+	for _, d := range s.out {
+		if d.to == to {
+			list = append(list, d)
+			n += d.size
+		}
+	}
+	return list, n
+}
+
+// has tells whether the datagram has a frame with that beginning.
+func (d *outDatagram) has(prefix string) bool {
+	for _, f := range d.frames {
+		if strings.HasPrefix(f, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// TestRebinding follows a client whose port or address changed.
+func TestRebinding(t *testing.T) {
+	for name, to := range map[string]netip.AddrPort{"port": newPort, "address": newHost} {
+		t.Run(name, func(t *testing.T) {
+			s := newClientScript(t, scriptOptions{})
+			rp := s.conn.paths.active.rp
+			s.from(to, 1200, []byte{wire.FramePing})
+			list, _ := s.sentTo(to)
+			if len(list) == 0 || !list[0].has("PATH_CHALLENGE") || list[0].size < 1200 {
+				t.Fatalf("the first datagram on the new path: %+v", list)
+			}
+			data := s.frame(list[0].frames[0]).PathData
+			old, _ := s.sentTo(pairClientAddr)
+			if asked := len(old) > 0 && old[0].has("PATH_CHALLENGE"); asked != (to == newHost) {
+				t.Errorf("the old address was asked: %v", asked)
+			}
+			if s.conn.RemoteAddr() != to {
+				t.Fatal("the client is not followed")
+			}
+			if ev, ok := s.conn.NextEvent(); !ok || ev.Kind != EventPathChanged {
+				t.Errorf("event %v", ev)
+			}
+			if same := s.conn.paths.active.rp == rp; same != (to == newPort) {
+				t.Errorf("congestion control and RTT are kept: %v", same)
+			}
+			s.from(to, 60, wire.AppendPathResponse(nil, &data))
+			if !s.conn.paths.active.validated {
+				t.Error("not validated")
+			}
+			// The old path leads nowhere any more, and goes.
+			s.tick(10 * time.Second)
+			s.tick(10 * time.Second)
+			if to == newHost && len(s.conn.paths.list) != 1 {
+				t.Errorf("%d paths", len(s.conn.paths.list))
+			}
+			s.wantOpen()
+		})
+	}
+}
+
+// TestResponseOnAnotherPath: a PATH_RESPONSE counts on whatever path it comes
+// (RFC 9000, Section 8.2.3), and the limit before validation ends.
+func TestResponseOnAnotherPath(t *testing.T) {
+	s := newClientScript(t, scriptOptions{})
+	id, err := s.conn.OpenStream(Uni)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.from(newPort, 60, []byte{wire.FramePing})
+	list, _ := s.sentTo(newPort)
+	if len(list) != 1 {
+		t.Fatalf("%+v", list)
+	}
+	f := s.want("PATH_CHALLENGE")
+	if _, err := s.conn.StreamWrite(id, make([]byte, 10_000), true); err != nil {
+		t.Fatal(err)
+	}
+	s.wantNone("STREAM")
+	s.from(pairClientAddr, 60, wire.AppendPathResponse(nil, &f.PathData)) // a probing frame: nothing moves back
+	if s.conn.RemoteAddr() != newPort {
+		t.Fatal("went back")
+	}
+	s.want("STREAM")
+	if _, ok := s.conn.loss.Deadline(); !ok {
+		t.Error("no probe timeout")
+	}
+}
+
+// TestNewPathIsLimited: before validation a new path gets three times what came from it.
+func TestNewPathIsLimited(t *testing.T) {
+	for _, size := range []int{40, 60, 200, 500, 1200} {
+		s := newClientScript(t, scriptOptions{})
+		id, err := s.conn.OpenStream(Uni)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.conn.StreamWrite(id, make([]byte, 100_000), false); err != nil {
+			t.Fatal(err)
+		}
+		s.collect()
+		s.ackAll()
+		s.forget()
+		s.from(newHost, size, []byte{wire.FramePing})
+		for range 10 {
+			s.tick(100 * time.Millisecond)
+		}
+		if _, n := s.sentTo(newHost); n > 3*size {
+			t.Errorf("%d bytes were sent to an address that sent %d", n, size)
+		} else if n == 0 {
+			t.Errorf("%d bytes came, and nothing was sent", size)
+		}
+	}
+}
+
+// TestSpoofedMove plays an attacker who sends a copy of a packet on from an address
+// that he has not: the connection returns, in time, whatever the size of that packet.
+func TestSpoofedMove(t *testing.T) {
+	for _, size := range []int{40, 1200} {
+		for _, to := range []netip.AddrPort{newPort, newHost} {
+			s := newClientScript(t, scriptOptions{})
+			s.from(to, size, []byte{wire.FramePing})
+			if s.conn.RemoteAddr() != to {
+				t.Fatal("not followed")
+			}
+			began := s.now
+			for i := 0; s.conn.RemoteAddr() == to; i++ {
+				if i > 100 {
+					t.Fatal("no way back")
+				}
+				s.timer()
+			}
+			if d := s.now.Sub(began); s.conn.RemoteAddr() != pairClientAddr || d > 4*time.Second {
+				t.Errorf("after %v at %v", d, s.conn.RemoteAddr())
+			}
+			s.wantOpen()
+			// All is as before, probe timeouts included.
+			s.forget()
+			id, err := s.conn.OpenStream(Uni)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.conn.StreamWrite(id, []byte("x"), true); err != nil {
+				t.Fatal(err)
+			}
+			s.want("STREAM id=3 off=0 len=1 fin")
+			s.got = nil
+			s.timer()
+			s.want("STREAM id=3 off=0 len=1 fin")
+		}
+	}
+}
+
+// TestVictimStays: the victim of a spoofed move goes on sending, and the connection is back at once.
+func TestVictimStays(t *testing.T) {
+	s := newClientScript(t, scriptOptions{})
+	s.from(newHost, 100, []byte{wire.FramePing})
+	s.from(pairClientAddr, 100, []byte{wire.FramePing})
+	if s.conn.RemoteAddr() != pairClientAddr {
+		t.Fatal("not back")
+	}
+	for range 10 {
+		s.tick(time.Second)
+	}
+	s.wantOpen()
+	if len(s.conn.paths.list) != 1 || s.conn.RemoteAddr() != pairClientAddr {
+		t.Errorf("%d paths, at %v", len(s.conn.paths.list), s.conn.RemoteAddr())
+	}
+}
+
+// TestPathOfNoReturn: no address answers.
+func TestPathOfNoReturn(t *testing.T) {
+	s := newClientScript(t, scriptOptions{})
+	s.from(newHost, 1200, []byte{wire.FramePing})
+	for range 40 {
+		s.tick(500 * time.Millisecond)
+	}
+	// The old address is where the connection is left to its idle timeout.
+	if s.conn.RemoteAddr() != pairClientAddr && s.conn.Err() == nil {
+		t.Errorf("at %v", s.conn.RemoteAddr())
+	}
+	s.tick(time.Minute)
+	if s.conn.Err() == nil {
+		t.Error("the connection lives on")
+	}
+}
+
+// TestMigration: a client that moves on purpose uses another connection ID, and
+// the Conn does too, from the first packet on the new path (RFC 9000, Section 9.5).
+func TestMigration(t *testing.T) {
+	s := newClientScript(t, scriptOptions{})
+	s.write(newPeerID(1, 0), newPeerID(2, 0))
+	s.forget()
+	s.connID = s.conn.ids.local[1].id
+	// A probe of the new path first.
+	s.from(newHost, 1200, wire.AppendPathChallenge(nil, &[8]byte{7}))
+	list, _ := s.sentTo(newHost)
+	if len(list) != 1 || !list[0].has("PATH_RESPONSE 07") || list[0].size < 1200 || list[0].dst != string(peerID(1)) {
+		t.Fatalf("answer to the probe: %+v", list)
+	}
+	if s.conn.RemoteAddr() != pairClientAddr {
+		t.Fatal("moved by a probe")
+	}
+	s.from(newHost, 1200, []byte{wire.FramePing})
+	list, _ = s.sentTo(newHost)
+	for _, d := range list {
+		if d.dst != string(peerID(1)) {
+			t.Errorf("%q on the new path: %v", d.dst, d.frames)
+		}
+	}
+	for _, d := range s.out {
+		for _, g := range d.frames {
+			if d.to == newHost && strings.HasPrefix(g, "PATH_CHALLENGE") {
+				f := s.frame(g)
+				s.from(newHost, 60, wire.AppendPathResponse(nil, &f.PathData))
+			}
+		}
+	}
+	if !s.conn.paths.active.validated {
+		t.Fatal("not validated")
+	}
+	// When the old path is gone so is its ID.
+	for range 8 {
+		s.tick(time.Second)
+	}
+	s.want("RETIRE_CONNECTION_ID seq=0")
+	s.wantOpen()
+}
+
+// TestPathFlood sends from ever new addresses: paths, and IDs in use, are bounded (row 23 of attacks).
+func TestPathFlood(t *testing.T) {
+	s := newClientScript(t, scriptOptions{})
+	for i := range 2000 {
+		to := netip.AddrPortFrom(netip.AddrFrom4([4]byte{203, 0, byte(i >> 8), byte(i)}), 1000)
+		if i%3 == 0 {
+			s.from(to, 1200, []byte{wire.FramePing})
+		} else {
+			s.from(to, 1200, wire.AppendPathChallenge(nil, &[8]byte{byte(i)}))
+		}
+		if n := len(s.conn.paths.list); n > maxPaths {
+			t.Fatalf("%d paths", n)
+		}
+		if i%50 == 0 {
+			s.tick(time.Second)
+			s.ackAll()
+		}
+	}
+	s.wantOpen()
+	s.from(pairClientAddr, 100, []byte{wire.FramePing})
+	if s.conn.RemoteAddr() != pairClientAddr {
+		t.Error("the real client is lost")
+	}
+}
+
+// TestChallengesDiffer: each PATH_CHALLENGE has new data, and an answer to any of them counts.
+func TestChallengesDiffer(t *testing.T) {
+	s := newClientScript(t, scriptOptions{})
+	s.from(newPort, 1200, []byte{wire.FramePing})
+	first := s.want("PATH_CHALLENGE")
+	seen := map[[8]byte]bool{first.PathData: true}
+	for range 8 {
+		s.tick(150 * time.Millisecond)
+		s.from(newPort, 1200, []byte{wire.FramePing})
+		for len(s.got) > 0 && strings.HasPrefix(s.got[0], "PATH_CHALLENGE") {
+			f := s.want("PATH_CHALLENGE")
+			if seen[f.PathData] {
+				t.Error("the same data again")
+			}
+			seen[f.PathData] = true
+		}
+		s.got = nil
+	}
+	if len(seen) < 2 || len(seen) > maxChallenges {
+		t.Errorf("%d challenges", len(seen))
+	}
+	s.from(newPort, 60, wire.AppendPathResponse(nil, &first.PathData))
+	if !s.conn.paths.active.validated {
+		t.Error("the answer to the first challenge does not count")
+	}
+	// Answers that nobody asked for do nothing.
+	s.write(wire.AppendPathResponse(nil, &[8]byte{1, 2, 3}))
+	s.write(wire.AppendPathResponse(nil, &[8]byte{}))
+	s.wantOpen()
+}
+
+// TestReorderedPacketDoesNotMove: only the newest packet tells where the peer is.
+func TestReorderedPacketDoesNotMove(t *testing.T) {
+	s := newClientScript(t, scriptOptions{})
+	late := s.packet(wire.Packet1RTT, []byte{wire.FramePing})
+	s.write([]byte{wire.FramePing})
+	s.recvFrom(newHost, late)
+	s.collect()
+	if s.conn.RemoteAddr() != pairClientAddr {
+		t.Error("followed an old packet")
+	}
+}
+
+// TestServerDoesNotMove: a client drops what comes from elsewhere (RFC 9000, Section 9).
+func TestServerDoesNotMove(t *testing.T) {
+	s := newServerScript(t, scriptOptions{})
+	s.from(newHost, 100, streamFrame(1, 0, "x", false))
+	if _, ok := s.conn.NextReadable(); ok || s.conn.RemoteAddr() != pairServerAddr {
+		t.Error("a packet from another server was processed")
+	}
+	s.wantOpen()
+}
+
+// TestNoMoveInTheHandshake: packets of the handshake count at the address where it began alone.
+func TestNoMoveInTheHandshake(t *testing.T) {
+	s := newScript(t, scriptOptions{}, true)
+	s.startPeer()
+	if s.conn.Confirmed() {
+		t.Fatal("too far")
+	}
+	b := s.packet(wire.PacketInitial, []byte{wire.FramePing})
+	s.recvFrom(newHost, b)
+	s.collect()
+	if _, n := s.sentTo(newHost); n > 0 || len(s.conn.paths.list) != 1 {
+		t.Error("moved")
+	}
+}
