@@ -172,7 +172,12 @@ func (d *Driver) open(s *Stream) (limited bool, err error) {
 	if errors.Is(err, quic.ErrStreamLimit) {
 		return true, nil
 	}
-	if err != nil {
+	switch {
+	case err == nil:
+	case errors.Is(err, h3.ErrFieldSectionTooLarge), errors.Is(err, h3.ErrExtendedConnect), errors.Is(err, h3.ErrOrder):
+		d.failUnopened(s, err) // it would be the same elsewhere
+		return false, nil
+	default:
 		d.failUnopened(s, &NotSentError{err})
 		return false, nil
 	}

@@ -110,6 +110,7 @@ func (s *Stream) release() {
 	case <-s.wake:
 	default:
 	}
+	s.queued.Store(false) // it stays set when the connection has closed
 	s.finished.Store(false)
 	s.hasHeads.Store(false)
 	s.d, s.id = nil, 0
