@@ -147,6 +147,17 @@ func (c *Conn) handleDatagram(f *wire.Frame) error {
 	return nil
 }
 
+// datagramFits tells, after a short packet was written alone to a datagram of
+// size bytes, whether the next DATAGRAM frame fits another one of that size.
+// Then a train goes on with it, though larger packets would fit the path.
+func (c *Conn) datagramFits(p *path, size int) bool {
+	d := c.dgrams.send.front()
+	if d == nil || c.out.n != 1 || c.out.packets[0].space != wire.SpaceApp {
+		return false
+	}
+	return 1+p.dst.Len()+c.out.packets[0].pnLen+wire.DatagramHeaderLen(len(d.B))+len(d.B)+protect.Overhead <= size
+}
+
 // appendDatagrams writes as many queued datagrams as fit below limit.
 func (c *Conn) appendDatagrams(b []byte, limit int) []byte {
 	s := &c.dgrams

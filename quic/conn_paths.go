@@ -22,6 +22,8 @@ const (
 	// validationPTOs is how long a validation takes before the path is given up, in
 	// PTOs (RFC 9000, Section 8.2.4).
 	validationPTOs = 3
+	// maxValidationPTO bounds the pauses when the only path fails again and again.
+	maxValidationPTO = 10 * time.Second
 )
 
 // path is one way to the peer: a pair of addresses and a socket
@@ -42,6 +44,7 @@ type path struct {
 	response       bool   // a PATH_RESPONSE with responseData is due
 	responseData   [8]byte
 	validation     validation
+	failures       int // validations in a row that failed while there was no other path
 }
 
 // validation is how a path is asked whether it leads to the peer (RFC 9000, Section 8.2).
@@ -242,7 +245,7 @@ func (c *Conn) handlePathResponse(f *wire.Frame) {
 			continue
 		}
 		*v = validation{}
-		p.validated = true
+		p.validated, p.failures = true, 0
 		if p == c.paths.active {
 			c.loss.SetAmplificationLimited(false, c.now)
 			c.maybeSearchMTU(p)
@@ -294,7 +297,11 @@ func (c *Conn) onPathFailed(p *path) {
 	case p.validated:
 		// It was, the peer came back, and packets go by it.
 	case s.last == nil:
-		c.fail(transportErr(NoViablePath, 0, "path validation failed"))
+		// There is no other way to the peer. RFC 9000, Section 8.2.4, lets us wait for one
+		// that works: we ask again, ever more rarely, until the idle timeout. What an
+		// address gets that does not answer is bounded by Section 8.1.
+		p.failures++
+		c.startValidation(p, min(c.pto()<<min(p.failures, 8), maxValidationPTO))
 	default:
 		// RFC 9000, Section 9.3.2: back to the last address that was validated.
 		c.switchPath(s.last)

@@ -110,7 +110,7 @@ func (c *Conn) transmitTrain(buf []byte, p *path, maxSegments int) (Train, bool)
 		n += size
 		if count == 0 {
 			segment = size
-			if size < limit {
+			if size < limit && !c.datagramFits(p, size) {
 				break
 			}
 		} else if size < segment {
