@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/frittata-go/frittata/quic/congestion"
+	"github.com/frittata-go/frittata/quic/internal/wire"
 )
 
 // The defaults of Config, and the limits that are not for users to set.
@@ -142,6 +143,8 @@ func (c *Config) Validate() error {
 		return errors.New("quic: Config.MaxAckDelay is not between 0 and 16.383 s")
 	case c.ConnIDs != nil && (c.ConnIDs.Len() < 0 || c.ConnIDs.Len() > MaxConnIDLen):
 		return errors.New("quic: Config.ConnIDs makes IDs longer than 20 bytes")
+	case c.KeepAlive < 0 || c.HandshakeTimeout < 0 || c.SendBuffer < 0 || c.DatagramQueue < 0 || c.InitialWindow < 0:
+		return errors.New("quic: negative limit in Config")
 	}
 	return nil
 }
@@ -153,13 +156,16 @@ func (c *Config) withDefaults() Config {
 	setDefault(&d.HandshakeTimeout, defaultHandshakeTimeout)
 	setDefault(&d.MaxStreamsBidi, defaultMaxStreams)
 	setDefault(&d.MaxStreamsUni, defaultMaxStreams)
-	d.MaxStreamsBidi = max(d.MaxStreamsBidi, 0)
-	d.MaxStreamsUni = max(d.MaxStreamsUni, 0)
+	d.MaxStreamsBidi = int(min(uint64(max(d.MaxStreamsBidi, 0)), maxStreamCount))
+	d.MaxStreamsUni = int(min(uint64(max(d.MaxStreamsUni, 0)), maxStreamCount))
 	d.MaxIdleTimeout = max(d.MaxIdleTimeout, 0)
 	setDefault(&d.StreamWindow, defaultStreamWindow)
 	setDefault(&d.MaxStreamWindow, max(defaultMaxStreamWindow, d.StreamWindow))
 	setDefault(&d.ConnWindow, defaultConnWindow)
 	setDefault(&d.MaxConnWindow, max(defaultMaxConnWindow, d.ConnWindow))
+	for _, w := range [...]*uint64{&d.StreamWindow, &d.MaxStreamWindow, &d.ConnWindow, &d.MaxConnWindow} {
+		*w = min(*w, wire.MaxVarint)
+	}
 	setDefault(&d.SendBuffer, defaultSendBuffer)
 	setDefault(&d.DatagramQueue, defaultDatagramQueue)
 	setDefault(&d.MaxUDPPayload, defaultMaxUDPPayload)

@@ -325,7 +325,7 @@ func TestHandshake(t *testing.T) {
 func TestTransferWithLoss(t *testing.T) {
 	for _, every := range []int{3, 10, 50} {
 		p := newPair(t, fakeConfig(1), fakeConfig(2))
-		p.drop = func(toServer bool, n int, b []byte) bool { return (n*2654435761>>7)%every == 0 }
+		p.drop = func(toServer bool, n int, b []byte) bool { return int(uint32(n)*2654435761>>7)%every == 0 }
 		p.connect()
 		p.transfer(p.client, p.server, Bidi, 2<<20, 10*time.Minute)
 		p.transfer(p.server, p.client, Bidi, 2<<20, 10*time.Minute)
