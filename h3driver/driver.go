@@ -372,6 +372,7 @@ func (d *Driver) OnClose(c *quic.Conn, err error) {
 	d.waiting = nil
 	for _, s := range d.streams {
 		s.abort(err)
+		d.fail(s, err)
 		d.forget(s, err)
 	}
 	d.deliverFailures()

@@ -196,12 +196,12 @@ func TestPanicLogged(t *testing.T) {
 }
 
 func TestRequest(t *testing.T) {
-	var got *http.Request
 	var body []byte
-	ts := newTestServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		got = r
+	h, request := handlerOf(func(w http.ResponseWriter, r *http.Request) *http.Request {
 		body, _ = io.ReadAll(r.Body)
-	}), func(ts *testServer) {
+		return r
+	})
+	ts := newTestServer(t, h, func(ts *testServer) {
 		ts.srv.ConnContext = func(ctx context.Context, c *frittata.Conn) context.Context {
 			return context.WithValue(ctx, "conn", c)
 		}
@@ -214,6 +214,7 @@ func TestRequest(t *testing.T) {
 	req.Header.Set("Te", "gzip, trailers")
 	req.Header.Set("Connection", "close")
 	ts.do(req)
+	got := await(t, request)
 	for _, c := range []struct{ what, got, want string }{
 		{"method", got.Method, "POST"},
 		{"URL", got.URL.String(), "/a%2fb/c?q=%20&r"},
@@ -253,8 +254,9 @@ func TestRequest(t *testing.T) {
 	if c, ok := ctx.Value("conn").(*frittata.Conn); !ok || c == nil {
 		t.Error("no value of ConnContext")
 	}
+	<-ctx.Done() // as soon as the handler has returned
 	if ctx.Err() != context.Canceled {
-		t.Error("the context of a request that is over is not cancelled")
+		t.Error(ctx.Err())
 	}
 }
 

@@ -71,8 +71,10 @@ func TestBulk(t *testing.T) {
 // TestBackPressure has readers that do not read: the writers stop, with little memory in use, and
 // go on when the readers do.
 func TestBackPressure(t *testing.T) {
-	const n = 64 << 20
-	written := make(chan int64, 1)
+	n := int64(64 << 20)
+	if raceEnabled {
+		n = 16 << 20
+	}
 	read := make(chan struct{})
 	ts := newTestServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.(http.Flusher).Flush()
@@ -100,7 +102,6 @@ func TestBackPressure(t *testing.T) {
 	if sum, m, err := sumOf(resp.Body); sum != want || err != nil {
 		t.Errorf("%d of %d bytes, %v", m, n, err)
 	}
-	close(written)
 }
 
 // counted tells how much was read of it once the first at bytes were.
@@ -227,6 +228,18 @@ func TestClose(t *testing.T) {
 	}
 	if _, err := io.ReadAll(resp.Body); err == nil {
 		t.Error("the body came to its end")
+	}
+}
+
+// TestCloseWhileWaiting closes the server while a client waits for a response.
+func TestCloseWhileWaiting(t *testing.T) {
+	var ts *testServer
+	ts = newTestServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ts.srv.Close()
+	}))
+	_, err := ts.tr.RoundTrip(ts.request("GET", "/", nil))
+	if ae, ok := errors.AsType[*quic.ApplicationError](err); !ok || !ae.Remote || ae.Code != 0x100 {
+		t.Errorf("error is %v", err)
 	}
 }
 
