@@ -21,23 +21,22 @@ func (a *accessLog) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rec := &recorder{ResponseWriter: w}
 	done := false
 	defer func() {
-		status := rec.status
-		if status == 0 {
-			status = http.StatusOK
-		}
 		attrs := []slog.Attr{
 			slog.String("remote", r.RemoteAddr),
 			slog.String("method", r.Method),
 			slog.String("path", r.URL.RequestURI()),
-			slog.Int("status", status),
-			slog.Int64("bytes", rec.bytes),
-			slog.Duration("duration", time.Since(begin).Round(time.Microsecond)),
 		}
-		switch {
-		case !done:
-			attrs = append(attrs, slog.String("aborted", "by the server"))
-		case r.Context().Err() != nil || rec.failed:
-			attrs = append(attrs, slog.String("aborted", "by the client"))
+		aborted := !done || rec.failed || r.Context().Err() != nil
+		if rec.status == 0 && !aborted {
+			rec.status = http.StatusOK
+		}
+		if rec.status != 0 {
+			attrs = append(attrs, slog.Int("status", rec.status))
+		}
+		attrs = append(attrs, slog.Int64("bytes", rec.bytes),
+			slog.Duration("duration", time.Since(begin).Round(time.Microsecond)))
+		if aborted {
+			attrs = append(attrs, slog.Bool("aborted", true))
 		}
 		a.logger.LogAttrs(r.Context(), slog.LevelInfo, "request", attrs...)
 		a.active.Add(-1)

@@ -84,10 +84,12 @@ type watchdog struct {
 	wait  time.Duration
 }
 
-// watch returns a context that ends when the watchdog is not fed.
+// watch returns a context that ends when the watchdog is not fed. Before it is fed for
+// the first time there is time for a handshake, which has a limit of its own and
+// tells more when it fails.
 func watch(ctx context.Context, wait time.Duration) (context.Context, *watchdog, context.CancelCauseFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	return ctx, &watchdog{time.AfterFunc(wait, func() { cancel(errSilence) }), wait}, cancel
+	return ctx, &watchdog{time.AfterFunc(wait+handshakeTimeout, func() { cancel(errSilence) }), wait}, cancel
 }
 
 func (w *watchdog) feed() { w.timer.Reset(w.wait) }
@@ -146,8 +148,8 @@ func (b *fedBody) Read(p []byte) (int, error) {
 
 // send sends a request and returns the response, whose body is still to come.
 // cancel ends the request, for the reason that it is given.
-func (c *client) send(ctx context.Context, cancel context.CancelCauseFunc, req *http.Request, r *result) (*http.Response, error) {
-	dial := &dialWatch{c: c, ctx: ctx, cancel: cancel}
+func (c *client) send(ctx context.Context, cancel context.CancelCauseFunc, req *http.Request, dog *watchdog, r *result) (*http.Response, error) {
+	dial := &dialWatch{c: c, ctx: ctx, cancel: cancel, dog: dog}
 	ctx = httptrace.WithClientTrace(ctx, dial.trace())
 	ctx = http3.WithTrace(ctx, &http3.Trace{GotConn: func(info http3.ConnInfo) {
 		r.gotConn(info)

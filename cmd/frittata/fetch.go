@@ -33,7 +33,7 @@ func (c *client) toStdout(ctx context.Context, u *url.URL, r *result) error {
 	if err != nil {
 		return err
 	}
-	resp, err := c.send(ctx, cancel, req, r)
+	resp, err := c.send(ctx, cancel, req, dog, r)
 	if err != nil {
 		return err
 	}
@@ -141,7 +141,7 @@ type textOnly struct {
 
 func (t *textOnly) Write(p []byte) (int, error) {
 	if !t.some && bytes.IndexByte(p, 0) >= 0 {
-		return 0, &failure{code: exitFile, what: "this is binary, which might confuse the terminal", try: "-o FILE saves it; -o - | cat shows it."}
+		return 0, &failure{code: exitFile, what: "this is binary, which might confuse the terminal", try: "-o FILE saves it; -o - writes it all the same."}
 	}
 	t.some = true
 	return t.w.Write(p)
@@ -217,7 +217,7 @@ func (c *client) download(ctx context.Context, u *url.URL, r *result, d *downloa
 	if err != nil {
 		return err
 	}
-	resp, err := c.send(ctx, cancel, req, r)
+	resp, err := c.send(ctx, cancel, req, dog, r)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"io"
+	"strings"
 )
 
 // newFlags returns a set of flags that prints nothing by itself.
@@ -24,7 +25,11 @@ func parseFlags(fs *flag.FlagSet, args []string, w io.Writer, help string) (rest
 				_, _ = io.WriteString(w, help) // nobody is left to tell
 				return nil, err
 			}
-			return nil, usageError("%v", err)
+			text := err.Error()
+			if name, ok := strings.CutPrefix(text, "flag provided but not defined: -"); ok {
+				text = "there is no option " + name
+			}
+			return nil, usageError("%s", text)
 		}
 		left := fs.Args()
 		if len(left) == 0 {

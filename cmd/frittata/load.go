@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/url"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -58,7 +59,7 @@ func (c *client) load(ctx context.Context) error {
 	l.r.Statuses = make(map[int]int)
 	l.bar = c.progress(int64(c.o.requests), 0, "")
 	if l.bar != nil {
-		l.bar.count = func(n int64) string { return fmt.Sprintf("%d requests", n) }
+		l.bar.count = func(n int64) string { return strconv.FormatInt(n, 10) }
 	}
 	begin := time.Now()
 	var workers sync.WaitGroup
@@ -116,7 +117,7 @@ func (c *client) loadOne(ctx context.Context, cancel context.CancelCauseFunc, u 
 	if err != nil {
 		return err
 	}
-	resp, err := c.send(ctx, cancel, req, r)
+	resp, err := c.send(ctx, cancel, req, dog, r)
 	if err != nil {
 		return err
 	}

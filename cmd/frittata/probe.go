@@ -25,6 +25,7 @@ type dialWatch struct {
 	c      *client
 	ctx    context.Context
 	cancel context.CancelCauseFunc
+	dog    *watchdog
 
 	mu     sync.Mutex
 	addrs  int // that the host has, if it is not one itself
@@ -51,6 +52,7 @@ func (d *dialWatch) trace() *httptrace.ClientTrace {
 			}
 			go d.probe(addr)
 		},
+		GotConn: func(httptrace.GotConnInfo) { d.dog.feed() },
 		ConnectDone: func(_, addr string, err error) {
 			if d.c.o.verbose && err != nil {
 				d.c.note("* %s: %v", addr, err)

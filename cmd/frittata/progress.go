@@ -73,26 +73,28 @@ func (p *progress) draw(now time.Time) {
 	fmt.Fprint(p.w, "\r"+p.line(now))
 }
 
+// textWidth is as wide as what stands beside the bar usually is, so that the bar does not jump.
+const textWidth = 50
+
 // line is the bar as text, as wide as the terminal less one column.
 func (p *progress) line(now time.Time) string {
 	rate := 0.0
 	if d := now.Sub(p.begin).Seconds(); d > 0 {
 		rate = float64(p.have-p.first) / d
 	}
-	text := fmt.Sprintf(" %s  %s/s", p.count(p.have), p.count(int64(rate)))
-	bar := ""
+	s := fmt.Sprintf("%s  %s/s", p.count(p.have), p.count(int64(rate)))
 	if p.total > 0 {
 		done := min(float64(p.have)/float64(p.total), 1)
-		text = fmt.Sprintf(" %3.0f%%  %s of %s  %s/s", float64(int(done*100)), p.count(p.have), p.count(p.total), p.count(int64(rate)))
-		if left := p.total - p.have; left > 0 && rate > 0 {
-			text += "  " + clock(float64(left)/rate) + " left"
-		}
-		if room := p.width - 1 - len(text) - 2; room >= 10 {
+		bar := ""
+		if room := p.width - 1 - 2 - textWidth; room >= 10 {
 			full := int(done * float64(room))
-			bar = "[" + strings.Repeat("=", full) + strings.Repeat(" ", room-full) + "]"
+			bar = "[" + strings.Repeat("=", full) + strings.Repeat(" ", room-full) + "] "
+		}
+		s = fmt.Sprintf("%s%3d%%  %s of %s  %s/s", bar, int(done*100), p.count(p.have), p.count(p.total), p.count(int64(rate)))
+		if left := p.total - p.have; left > 0 && rate > 0 {
+			s += "  " + clock(float64(left)/rate) + " left"
 		}
 	}
-	s := bar + text
 	if pad := p.width - 1 - len(s); pad > 0 {
 		s += strings.Repeat(" ", pad)
 	}
