@@ -80,9 +80,12 @@ func (r *router) receive() (n int, err error) {
 		r.read = time.Now()
 		return n, err
 	}
-	// Who was made runnable by the last turns may have something to say. If it
-	// does so now, that needs no runner.
-	runtime.Gosched()
+	if r.yield || r.stirred {
+		// Who was made runnable by the last turns may have something to say. If it
+		// does so now, that needs no runner.
+		r.yield, r.stirred = false, false
+		runtime.Gosched()
+	}
 	if !t.queue.sleep() {
 		r.read = time.Now()
 		return 0, nil

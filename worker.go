@@ -17,16 +17,17 @@ var trainBuffers = sync.Pool{New: func() any { return new([trainBuffer]byte) }}
 
 // worker is a goroutine that runs turns: the router, a runner, or that of a handshake.
 type worker struct {
-	t      *Transport
-	buf    *[trainBuffer]byte // nil while it waits
-	now    time.Time          // one clock reading for each phase
-	yield  bool               // a callback has made goroutines runnable
-	router bool
-	read   time.Time     // the router's: when it read last
-	list   []*Conn       // the strands to run
-	due    []*Conn       // those that need another turn
-	in     quic.Datagram // scratch space of run.recv
-	out    udp.Train     // and of writeTrain
+	t       *Transport
+	buf     *[trainBuffer]byte // nil while it waits
+	now     time.Time          // one clock reading for each phase
+	yield   bool               // a callback has made goroutines runnable
+	stirred bool               // so did one earlier, and they have had the processor once
+	router  bool
+	read    time.Time     // the router's: when it read last
+	list    []*Conn       // the strands to run
+	due     []*Conn       // those that need another turn
+	in      quic.Datagram // scratch space of run.recv
+	out     udp.Train     // and of writeTrain
 }
 
 // hold gets the worker its buffer.
@@ -60,7 +61,7 @@ func (w *worker) run() {
 	}
 	w.t.stats.turns.Add(uint64(len(w.list)))
 	if w.yield {
-		w.yield = false
+		w.yield, w.stirred = false, true
 		runtime.Gosched()
 	}
 	for i, c := range w.list {
