@@ -192,6 +192,11 @@ func (c *Conn) onLossTimeout() {
 		p.rp.SetMTU(p.mtu.size)
 	}
 	c.requeueFlight()
+	for _, space := range [...]wire.Space{wire.SpaceInitial, wire.SpaceHandshake} {
+		if c.canSeal(space) && c.hasSpaceData(space) {
+			c.loss.AddProbe(space)
+		}
+	}
 	for space := range wire.Space(wire.NumSpaces) {
 		if n := c.loss.Probes(space); n > 0 && !c.hasSpaceData(space) {
 			c.loss.Requeue(space, n, h)

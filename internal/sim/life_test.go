@@ -337,3 +337,19 @@ func TestCloseInHandshake(t *testing.T) {
 		}
 	}
 }
+
+// Worlds in which a handshake once came to a standstill.
+func TestHandshakeSeeds(t *testing.T) {
+	for _, seed := range []uint64{
+		0xddfe02547400fa9a, // the server's window was full of Handshake packets, and its Initial was lost
+	} {
+		t.Run(fmt.Sprintf("%#x", seed), func(t *testing.T) {
+			l := &link{up: func() []Node { return []Node{lan(), &Loss{P: 0.3}, delay(20)} }}
+			d := newSeededDuo(t, seed, l, Peer{Streams: 1, Size: 1 << 40}, Peer{Streams: 1, Size: 1 << 40}, func(c, s *HostConfig) {
+				c.Config, s.Config = FakeConfig(), FakeConfig()
+				c.Config.HandshakeTimeout, s.Config.HandshakeTimeout = time.Minute, time.Minute
+			})
+			d.connect(30 * time.Second)
+		})
+	}
+}

@@ -102,7 +102,12 @@ type duo struct {
 // newDuo makes a world of two. serve is what the server's Peer shall send.
 func newDuo(t testing.TB, l *link, client Peer, serve Peer, edit func(c, s *HostConfig)) *duo {
 	t.Helper()
-	d := &duo{World: New(t)}
+	return newSeededDuo(t, Seed(t.Name()), l, client, serve, edit)
+}
+
+func newSeededDuo(t testing.TB, seed uint64, l *link, client Peer, serve Peer, edit func(c, s *HostConfig)) *duo {
+	t.Helper()
+	d := &duo{World: NewSeeded(t, seed)}
 	up, down := l.nodes()
 	sc := HostConfig{Addr: serverAddr, Serve: d.serve(serve)}
 	cc := HostConfig{Addr: clientAddr, Up: up, Down: down}

@@ -132,6 +132,14 @@ func (r *Recovery[S]) setProbes(space wire.Space) {
 	}
 }
 
+// AddProbe makes one probe of the space due beside those of a timeout, for a space
+// that has nothing in flight any more but lost data to send: what is in flight of
+// other spaces may fill the window, and nobody would acknowledge it.
+func (r *Recovery[S]) AddProbe(space wire.Space) {
+	sp := &r.spaces[space]
+	sp.probes = max(sp.probes, 1)
+}
+
 // Probes returns how many ack-eliciting packets of the space are to be sent
 // without regard to the window. OnSent counts down; an ACK makes them needless.
 func (r *Recovery[S]) Probes(space wire.Space) int { return r.spaces[space].probes }
