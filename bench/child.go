@@ -25,21 +25,12 @@ func child(in io.Reader, out io.Writer) error {
 		return err
 	}
 	if s.Profile != "" {
-		f, err := os.Create(s.Profile)
+		stop, err := profileCPU(s.Profile)
 		if err != nil {
 			return err
 		}
-		defer f.Close()
-		if err := pprof.StartCPUProfile(f); err != nil {
-			return err
-		}
-		defer func() {
-			pprof.StopCPUProfile()
-			if f, err := os.Create(strings.TrimSuffix(s.Profile, ".pprof") + ".allocs.pprof"); err == nil {
-				pprof.Lookup("allocs").WriteTo(f, 0)
-				f.Close()
-			}
-		}()
+		defer stop()
+		defer writeProfile("allocs", s.Profile)
 	}
 	p, first, err := startProcess(&s)
 	if err != nil {
@@ -54,6 +45,9 @@ func child(in io.Reader, out io.Writer) error {
 			return err
 		}
 		r, err := p.do(c)
+		if c.Do == "mem" && s.Profile != "" {
+			writeProfile("heap", s.Profile)
+		}
 		if err != nil {
 			r.Error = err.Error()
 		}
@@ -62,6 +56,35 @@ func child(in io.Reader, out io.Writer) error {
 		}
 	}
 	return p.close()
+}
+
+func profileCPU(path string) (stop func(), err error) {
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		f.Close()
+	}, nil
+}
+
+// writeProfile writes a profile of that name beside the CPU profile at path.
+// It replaces what an earlier call has written.
+func writeProfile(name, path string) {
+	f, err := os.Create(strings.TrimSuffix(path, ".pprof") + "." + name + ".pprof")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return
+	}
+	defer f.Close()
+	if err := pprof.Lookup(name).WriteTo(f, 0); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
 }
 
 // process is one side of a run.

@@ -50,7 +50,7 @@ func main() {
 	flag.BoolVar(&o.list, "list", false, "list the rows")
 	flag.DurationVar(&o.timeout, "timeout", 2*time.Minute, "longest time of a run")
 	flag.DurationVar(&o.idleWait, "idle-wait", 10*time.Second, "longest wait for the machine to be idle before a run")
-	flag.StringVar(&o.profiles, "profiles", "", "directory for profiles of all processes: CPU, and allocations")
+	flag.StringVar(&o.profiles, "profiles", "", "directory for profiles of all processes: CPU, allocations, and the heap in W5")
 	flag.Parse()
 
 	if *asChild {
