@@ -223,15 +223,16 @@ func (s *Stream) SendHeaders(fields []h3.Field, end bool) {
 
 // putHead is called with mu held.
 func (s *Stream) putHead(fields []h3.Field, end bool) {
+	head := pendingHead{end: end}
 	if s.usedFirst {
-		fields = slices.Clone(fields)
+		head.fields = append(head.fields, fields...)
 	} else {
 		// The strand may have this memory until the stream is over, so it is used once.
 		s.usedFirst = true
 		s.first = append(s.first[:0], fields...)
-		fields = s.first
+		head.fields = s.first
 	}
-	s.heads = append(s.heads, pendingHead{fields, end})
+	s.heads = append(s.heads, head)
 	s.hasHeads.Store(true)
 }
 
