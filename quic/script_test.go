@@ -45,7 +45,9 @@ type script struct {
 	buf   []byte
 	out   []outDatagram // the datagrams that came
 
-	options scriptOptions
+	hold     *[][]byte // instead of sending what the peer's handshake wants sent
+	options  scriptOptions
+	endpoint *Endpoint // of a Conn that is a server
 }
 
 // outDatagram is a datagram of the Conn.
@@ -115,29 +117,36 @@ func (s *script) config() *Config {
 	return cfg
 }
 
+// startPeer has a peer that is the client begin. The first flight goes by an
+// Endpoint, as it does for real.
 func (s *script) startPeer() {
+	s.prepareClient()
+	s.pumpPeer(s.toServer)
+}
+
+func (s *script) prepareClient() {
 	s.origDst = NewConnID([]byte("original"))
 	s.connID = s.origDst
 	s.initialSeal, s.initialOpen = protect.InitialKeys(Version1, s.origDst.Bytes(), true)
+	s.endpoint = newTestEndpoint(s.t, EndpointConfig{Server: true, StatelessResetKey: &pairReset})
 	s.startHandshake()
-	// The first flight goes by an Endpoint, as it does for real.
-	ep := newTestEndpoint(s.t, EndpointConfig{Server: true, StatelessResetKey: &pairReset})
-	s.pumpPeer(func(b []byte) {
-		d := epFrom(pairClientAddr, b)
-		v := ep.Handle(s.now, d)
-		if v.Kind == VerdictIncoming {
-			if !ep.Admit(v.Incoming, s) {
-				s.t.Fatal("not admitted")
-			}
-			c, err := Accept(s.now, v.Incoming, s.config())
-			if err != nil {
-				s.t.Fatal(err)
-			}
-			s.conn = c
-			return
+}
+
+// toServer sends a datagram of the first flight.
+func (s *script) toServer(b []byte) {
+	switch v := s.endpoint.Handle(s.now, epFrom(pairClientAddr, b)); v.Kind {
+	case VerdictIncoming:
+		if !s.endpoint.Admit(v.Incoming, s) {
+			s.t.Fatal("not admitted")
 		}
+		c, err := Accept(s.now, v.Incoming, s.config())
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.conn = c
+	case VerdictRoute:
 		s.recvConn(b)
-	})
+	}
 }
 
 func (s *script) startHandshake() {
@@ -291,7 +300,16 @@ func (s *script) write(frames ...[]byte) {
 	s.collect()
 }
 
-func (s *script) flushPeer() { s.pumpPeer(s.recvConn) }
+// flushPeer sends what the peer's handshake has to send.
+func (s *script) flushPeer() {
+	s.pumpPeer(func(b []byte) {
+		if s.hold != nil {
+			*s.hold = append(*s.hold, b)
+			return
+		}
+		s.recvConn(b)
+	})
+}
 
 // collect takes in what the Conn sends now.
 func (s *script) collect() {
@@ -328,6 +346,9 @@ func (s *script) open(b []byte) {
 		}
 		if h.Type != wire.Packet1RTT {
 			s.connID = NewConnID(h.SrcID)
+		}
+		if h.Type == wire.PacketHandshake && s.hsOpen == nil || h.Type == wire.Packet1RTT && !s.app.CanRead() {
+			continue // as a peer does that has not got so far
 		}
 		var pn uint64
 		var payload []byte
