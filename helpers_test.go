@@ -186,7 +186,7 @@ func serve(t testing.TB, l *Listener, make func() Application) {
 				}
 				return
 			}
-			if _, err := in.Start(make()); err != nil && !errors.Is(err, net.ErrClosed) {
+			if _, err := in.Start(make()); err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, ErrTooManyHandshakes) {
 				t.Error(err)
 			}
 		}

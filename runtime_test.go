@@ -385,7 +385,7 @@ func TestHalfOpenHandshakesAreBounded(t *testing.T) {
 		peers = append(peers, firstFlight(t, l.Addr()))
 	}
 	tr := l.Transport()
-	for deadline := time.Now().Add(testTime); tr.Stats().Endpoint.Retries < 38; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(testTime); tr.Stats().Endpoint.Retries < 38 || tr.Stats().Handshakes < 2; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%+v", tr.Stats())
 		}

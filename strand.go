@@ -75,8 +75,8 @@ func (s *strand) takeMark() bool {
 // or another turn was made due, and the caller has to see to it that somebody runs it.
 func (s *strand) finish(more bool) (requeue bool) {
 	w := s.word.Load()
-	owned := w & strandOwned
-	if !more && w&strandState == strandRunning && s.word.CompareAndSwap(w, owned|strandIdle) {
+	owned := w & strandOwned // which is the idle state but for that
+	if !more && w&strandState == strandRunning && s.word.CompareAndSwap(w, owned) {
 		return false
 	}
 	s.word.Store(owned | strandQueued)
