@@ -1,7 +1,6 @@
 package frittata
 
 import (
-	"context"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -115,101 +114,6 @@ func (c *Conn) Closed() <-chan struct{} { return c.closed }
 // Done is closed when the connection is gone: packets that are still under way
 // have been waited for, and the strand runs no more turns.
 func (c *Conn) Done() <-chan struct{} { return c.done }
-
-// Wake makes a turn happen soon, in which the callbacks are called. It never
-// blocks; many calls before the turn are as good as one.
-func (c *Conn) Wake() {
-	enqueue, owned := c.strand.mark()
-	switch {
-	case !enqueue:
-	case owned:
-		c.hs.wake <- struct{}{} // has room: the strand was idle
-	default:
-		c.t.queue.push(c)
-	}
-}
-
-// Waker returns a value whose Wake is that of c.
-func (c *Conn) Waker() Waker { return Waker{c} }
-
-// Waker wakes a connection: many places need no more of a Conn. The zero Waker
-// wakes nothing.
-type Waker struct{ c *Conn }
-
-// Wake makes a turn happen soon; see [Conn.Wake].
-func (w Waker) Wake() {
-	if w.c != nil {
-		w.c.Wake()
-	}
-}
-
-// Yield tells the turn that is under way that the callback has made goroutines
-// runnable that may soon have something to write: they get to run once before
-// ProcessWrites, and their words go out with this turn. Callbacks only.
-func (c *Conn) Yield() {
-	c.guard.check()
-	if c.w != nil {
-		c.w.yield = true
-	}
-}
-
-// Do has fn run on the strand soon, and returns at once. It fails with
-// ErrConnGone, and a connection that goes before fn's turn drops fn. Functions
-// run in the order of the calls.
-func (c *Conn) Do(fn func(*quic.Conn)) error {
-	c.mu.Lock()
-	if c.gone {
-		c.mu.Unlock()
-		return ErrConnGone
-	}
-	c.cmds = append(c.cmds, fn)
-	c.mail.Store(true)
-	c.mu.Unlock()
-	c.Wake()
-	return nil
-}
-
-// Call is like Do, but returns when fn has run. It must not be called in a
-// callback, which would wait for itself. When ctx ends first fn may still run later.
-func (c *Conn) Call(ctx context.Context, fn func(*quic.Conn)) error {
-	ran := make(chan struct{})
-	if err := c.Do(func(qc *quic.Conn) { defer close(ran); fn(qc) }); err != nil {
-		return err
-	}
-	select {
-	case <-ran:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-c.done:
-		select {
-		case <-ran:
-			return nil
-		default:
-			return ErrConnGone
-		}
-	}
-}
-
-// Close closes the connection with NO_ERROR, which loses what is not sent yet.
-// It returns at once; see Closed. It never fails.
-func (c *Conn) Close() error { return c.CloseWithError(quic.CloseError{}) }
-
-// CloseWithError closes the connection and tells the peer e. It returns at once;
-// see Closed. It never fails.
-func (c *Conn) CloseWithError(e quic.CloseError) error {
-	_ = c.Do(func(qc *quic.Conn) { qc.Close(e) }) // a connection that is gone is closed
-	return nil
-}
-
-// Stats returns a snapshot of the connection's counters. It must not be called in a callback.
-func (c *Conn) Stats(ctx context.Context) (s quic.Stats, err error) {
-	var got quic.Stats
-	if err := c.Call(ctx, func(qc *quic.Conn) { got = qc.Stats() }); err != nil {
-		return s, err
-	}
-	return got, nil
-}
 
 // SetApplication replaces the Application of a connection that waits for
 // Resume: by then its ALPN protocol is known.

@@ -104,6 +104,9 @@ func (c *Conn) giveUp() {
 
 // begin makes the quic.Conn. It computes and may call the callbacks of tls.Config.
 func (c *Conn) begin() (err error) {
+	if c.qc != nil {
+		return nil // it was attached
+	}
 	hs := c.hs
 	now := time.Now()
 	c.times.Started = now

@@ -34,6 +34,8 @@ type Transport struct {
 	handshakes  atomic.Int64   // of a server, under way
 	connCount   atomic.Int64   // len(conns), for a look without mu
 	stopping    atomic.Bool    // the socket is closed, or about to be
+	attached    bool           // there is no receive half; see Attach
+	routes      func(*quic.RouteChanges)
 
 	// epMu is held for a batch of datagrams, never for a turn. Under it only the
 	// mutex of a listener is taken.
@@ -183,6 +185,13 @@ func (t *Transport) connConfig(cfg *quic.Config, prepare func(*tls.Config) *tls.
 
 // apply takes in a connection's routes.
 func (t *Transport) apply(r *quic.RouteChanges) {
+	if t.attached {
+		if t.routes != nil {
+			r.Route = nil // which is the caller's to set
+			t.routes(r)
+		}
+		return
+	}
 	t.epMu.Lock()
 	t.ep.Apply(r)
 	t.epMu.Unlock()

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"time"
 
 	"github.com/frittata-go/frittata/quic"
 )
@@ -59,17 +58,6 @@ func (c *Conn) enter(w *worker) {
 func (c *Conn) leave() {
 	c.w = nil
 	c.guard.leave()
-}
-
-// handleTimer does what is due.
-func (c *Conn) handleTimer(w *worker) {
-	if c.timerFired.Load() {
-		c.timerFired.Store(false)
-		c.armed = time.Time{}
-	}
-	if !c.deadline.IsZero() && !w.now.Before(c.deadline) {
-		c.io.HandleDeadline(w.now)
-	}
 }
 
 // reads has the application take what there is, and tells it first that the connection is established.
@@ -293,34 +281,6 @@ func (c *Conn) noteEstablished() {
 		Retried:    c.retried,
 		Times:      c.times,
 	}
-}
-
-// setTimer sees to it that a turn happens at the connection's deadline. A timer
-// that is set earlier than that is left alone: it costs less to fire in vain
-// once than to be moved in every turn.
-func (c *Conn) setTimer(now time.Time) {
-	d, ok := c.io.Deadline()
-	if !ok {
-		c.deadline = time.Time{}
-		return
-	}
-	c.deadline = d
-	if !c.armed.IsZero() && !d.Before(c.armed) {
-		return
-	}
-	c.armed = d
-	wait := max(d.Sub(now), 0)
-	if c.timer == nil {
-		c.timer = time.AfterFunc(wait, c.onTimer)
-		return
-	}
-	c.timer.Reset(wait)
-}
-
-// onTimer runs on a goroutine of its own.
-func (c *Conn) onTimer() {
-	c.timerFired.Store(true)
-	c.Wake()
 }
 
 // vanish ends the strand: the connection is gone.

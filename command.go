@@ -1,0 +1,65 @@
+package frittata
+
+import (
+	"context"
+
+	"github.com/frittata-go/frittata/quic"
+)
+
+// Do has fn run on the strand soon, and returns at once. It fails with
+// ErrConnGone, and a connection that goes before fn's turn drops fn. Functions
+// run in the order of the calls.
+func (c *Conn) Do(fn func(*quic.Conn)) error {
+	c.mu.Lock()
+	if c.gone {
+		c.mu.Unlock()
+		return ErrConnGone
+	}
+	c.cmds = append(c.cmds, fn)
+	c.mail.Store(true)
+	c.mu.Unlock()
+	c.Wake()
+	return nil
+}
+
+// Call is like Do, but returns when fn has run. It must not be called in a
+// callback, which would wait for itself. When ctx ends first fn may still run later.
+func (c *Conn) Call(ctx context.Context, fn func(*quic.Conn)) error {
+	ran := make(chan struct{})
+	if err := c.Do(func(qc *quic.Conn) { defer close(ran); fn(qc) }); err != nil {
+		return err
+	}
+	select {
+	case <-ran:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-c.done:
+		select {
+		case <-ran:
+			return nil
+		default:
+			return ErrConnGone
+		}
+	}
+}
+
+// Close closes the connection with NO_ERROR, which loses what is not sent yet.
+// It returns at once; see Closed. It never fails.
+func (c *Conn) Close() error { return c.CloseWithError(quic.CloseError{}) }
+
+// CloseWithError closes the connection and tells the peer e. It returns at once;
+// see Closed. It never fails.
+func (c *Conn) CloseWithError(e quic.CloseError) error {
+	_ = c.Do(func(qc *quic.Conn) { qc.Close(e) }) // a connection that is gone is closed
+	return nil
+}
+
+// Stats returns a snapshot of the connection's counters. It must not be called in a callback.
+func (c *Conn) Stats(ctx context.Context) (s quic.Stats, err error) {
+	var got quic.Stats
+	if err := c.Call(ctx, func(qc *quic.Conn) { got = qc.Stats() }); err != nil {
+		return s, err
+	}
+	return got, nil
+}

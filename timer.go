@@ -1,0 +1,42 @@
+package frittata
+
+import "time"
+
+// handleTimer does what is due.
+func (c *Conn) handleTimer(w *worker) {
+	if c.timerFired.Load() {
+		c.timerFired.Store(false)
+		c.armed = time.Time{}
+	}
+	if !c.deadline.IsZero() && !w.now.Before(c.deadline) {
+		c.io.HandleDeadline(w.now)
+	}
+}
+
+// setTimer sees to it that a turn happens at the connection's deadline. A timer
+// that is set earlier than that is left alone: it costs less to fire in vain
+// once than to be moved in every turn.
+func (c *Conn) setTimer(now time.Time) {
+	d, ok := c.io.Deadline()
+	if !ok {
+		c.deadline = time.Time{}
+		return
+	}
+	c.deadline = d
+	if !c.armed.IsZero() && !d.Before(c.armed) {
+		return
+	}
+	c.armed = d
+	wait := max(d.Sub(now), 0)
+	if c.timer == nil {
+		c.timer = time.AfterFunc(wait, c.onTimer)
+		return
+	}
+	c.timer.Reset(wait)
+}
+
+// onTimer runs on a goroutine of its own.
+func (c *Conn) onTimer() {
+	c.timerFired.Store(true)
+	c.Wake()
+}

@@ -1,0 +1,38 @@
+package frittata
+
+// Wake makes a turn happen soon, in which the callbacks are called. It never
+// blocks; many calls before the turn are as good as one.
+func (c *Conn) Wake() {
+	enqueue, owned := c.strand.mark()
+	switch {
+	case !enqueue:
+	case owned:
+		c.hs.wake <- struct{}{} // has room: the strand was idle
+	default:
+		c.t.queue.push(c)
+	}
+}
+
+// Waker returns a value whose Wake is that of c.
+func (c *Conn) Waker() Waker { return Waker{c} }
+
+// Waker wakes a connection: many places need no more of a Conn. The zero Waker
+// wakes nothing.
+type Waker struct{ c *Conn }
+
+// Wake makes a turn happen soon; see [Conn.Wake].
+func (w Waker) Wake() {
+	if w.c != nil {
+		w.c.Wake()
+	}
+}
+
+// Yield tells the turn that is under way that the callback has made goroutines
+// runnable that may soon have something to write: they get to run once before
+// ProcessWrites, and their words go out with this turn. Callbacks only.
+func (c *Conn) Yield() {
+	c.guard.check()
+	if c.w != nil {
+		c.w.yield = true
+	}
+}
