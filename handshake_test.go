@@ -1,0 +1,185 @@
+package frittata
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/frittata-go/frittata/quic"
+)
+
+func TestHandshakeTimeoutOfAClient(t *testing.T) {
+	noLeaks(t)
+	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	cfg := clientConfig()
+	cfg.QUIC.HandshakeTimeout = 50 * time.Millisecond
+	closed := make(chan error, 1)
+	_, err = Dial(testContext(t), silent.LocalAddr().String(), cfg, &app{closed: func(_ *quic.Conn, err error) { closed <- err }})
+	var timeout *quic.HandshakeTimeoutError
+	var ne net.Error
+	if !errors.As(err, &timeout) || timeout.Heard || !errors.As(err, &ne) || !ne.Timeout() {
+		t.Errorf("Dial failed with %v", err)
+	}
+	if err := <-closed; !errors.As(err, &timeout) {
+		t.Errorf("OnClose got %v", err)
+	}
+}
+
+func TestDialContext(t *testing.T) {
+	noLeaks(t)
+	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := Dial(ctx, silent.LocalAddr().String(), clientConfig(), &app{}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Dial failed with %v", err)
+	}
+}
+
+func TestHandshakeTimeoutOfAServer(t *testing.T) {
+	noLeaks(t)
+	cfg := serverConfig()
+	cfg.QUIC.HandshakeTimeout = 50 * time.Millisecond
+	l := listen(t, cfg)
+	closed := make(chan error, 1)
+	server := one(t, l, &app{closed: func(_ *quic.Conn, err error) { closed <- err }})
+	firstFlight(t, l.Addr())
+	s := <-server
+	var timeout *quic.HandshakeTimeoutError
+	if err := <-closed; !errors.As(err, &timeout) {
+		t.Errorf("OnClose got %v", err)
+	}
+	wait(t, "it is gone", s.Done())
+	for l.Transport().Stats().Handshakes != 0 {
+		time.Sleep(time.Millisecond)
+	}
+	if st := l.Transport().Stats(); st.Conns != 0 || st.Endpoint.Routes != 0 {
+		t.Errorf("something is left: %+v", st)
+	}
+}
+
+func TestHandshakeAndResume(t *testing.T) {
+	noLeaks(t)
+	l := listen(t, serverConfig())
+	u := newUpload(1, 100_000)
+	go func() {
+		if c, err := Dial(testContext(t), l.Addr().String(), clientConfig(), u); err != nil {
+			t.Error(err)
+		} else {
+			<-u.done
+			_ = c.Close()
+		}
+	}()
+	in, err := l.Accept(testContext(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := in.Handshake(testContext(t), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, ok := c.HandshakeInfo(); !ok || info.ALPN != "test" {
+		t.Errorf("%+v", info)
+	}
+	// Data comes meanwhile, and nobody is called for it.
+	for {
+		st, err := c.Stats(testContext(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if st.StreamBytesReceived > 0 {
+			break
+		}
+	}
+	if err := c.SetApplication(newEcho()); err != nil {
+		t.Fatal(err)
+	}
+	c.Resume()
+	wait(t, "all came back", u.done)
+	if u.err != nil {
+		t.Error(u.err)
+	}
+	if err := c.SetApplication(newEcho()); err == nil {
+		t.Error("SetApplication after Resume")
+	}
+	wait(t, "the client closed", c.Closed())
+}
+
+// Callbacks of tls.Config that block keep no slot of those that bound the
+// computing of handshakes.
+func TestBlockedTLSCallbacks(t *testing.T) {
+	noLeaks(t)
+	release := make(chan struct{})
+	cfg := serverConfig()
+	cert := cfg.QUIC.TLS.Certificates[0]
+	cfg.QUIC.TLS.Certificates = nil
+	cfg.QUIC.TLS.GetCertificate = func(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		if h.ServerName == "example.org" {
+			<-release
+		}
+		return &cert, nil
+	}
+	l := listen(t, cfg)
+	serve(t, l, func() Application { return &app{} })
+	var wg sync.WaitGroup
+	for range 2*cap(handshakeSlots) + 1 {
+		wg.Go(func() {
+			cfg := clientConfig()
+			cfg.QUIC.TLS.ServerName = "example.org"
+			c, err := Dial(testContext(t), l.Addr().String(), cfg, &app{})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_ = c.Transport().Close()
+		})
+	}
+	for deadline := time.Now().Add(testTime); l.Transport().Stats().Handshakes < 2*cap(handshakeSlots)+1; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the handshakes did not begin")
+		}
+	}
+	other := clientConfig()
+	other.QUIC.TLS.ServerName = "localhost"
+	dial(t, l, other, &app{})
+	close(release)
+	wg.Wait()
+}
+
+// A handshake that a callback of tls.Config blocks frees who waits for it.
+func TestStuckHandshake(t *testing.T) {
+	noLeaks(t)
+	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	l := listen(t, serverConfig())
+	one(t, l, &app{})
+	release := make(chan struct{})
+	cfg := clientConfig()
+	cfg.QUIC.HandshakeTimeout = 500 * time.Millisecond
+	cfg.QUIC.TLS.VerifyConnection = func(tls.ConnectionState) error { <-release; return nil }
+	tr, err := listenTransport("udp", "127.0.0.1:0", cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tr.Close()
+	defer close(release)
+	_, err = tr.Dial(testContext(t), l.Addr(), "localhost", nil, &app{})
+	var timeout *quic.HandshakeTimeoutError
+	if !errors.As(err, &timeout) {
+		t.Errorf("Dial failed with %v", err)
+	}
+}
