@@ -1,0 +1,72 @@
+package frittata_test
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log"
+
+	"github.com/frittata-go/frittata"
+	"github.com/frittata-go/frittata/quic"
+)
+
+// greeter answers each stream of a client with a greeting.
+type greeter struct{}
+
+func (greeter) OnEstablished(c *quic.Conn, info frittata.HandshakeInfo) error { return nil }
+
+func (greeter) ProcessReads(c *quic.Conn) error {
+	for {
+		id, ok := c.NextReadable()
+		if !ok {
+			return nil
+		}
+		var name [64]byte
+		n, fin, err := c.StreamRead(id, name[:])
+		if err != nil || !fin {
+			// An error closes the connection, and the peer is told this code.
+			return &quic.ApplicationError{Code: 1, Reason: "a name has up to 63 bytes"}
+		}
+		if _, err := c.StreamWrite(id, fmt.Appendf(nil, "Hello, %s!", name[:n]), true); err != nil {
+			return err
+		}
+	}
+}
+
+func (greeter) ProcessWrites(c *quic.Conn) error { return nil }
+func (greeter) OnClose(c *quic.Conn, err error)  { log.Print(err) }
+
+func ExampleListen() {
+	cert, err := tls.LoadX509KeyPair("cert.pem", "key.pem")
+	if err != nil {
+		log.Fatal(err)
+	}
+	l, err := frittata.Listen("udp", ":4433", &frittata.Config{QUIC: quic.Config{
+		TLS: &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"greet"}},
+	}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer l.Close()
+	for {
+		in, err := l.Accept(context.Background())
+		if err != nil {
+			log.Fatal(err)
+		}
+		if _, err := in.Start(greeter{}); err != nil {
+			log.Print(err)
+		}
+	}
+}
+
+// Other goroutines reach a connection by its handle.
+func ExampleConn_Call() {
+	var conn *frittata.Conn // of Dial, Start or HandshakeInfo
+
+	var streams int
+	err := conn.Call(context.Background(), func(c *quic.Conn) { streams = c.OpenStreams() })
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(streams, "streams are open")
+}
