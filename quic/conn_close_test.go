@@ -371,7 +371,7 @@ func callAll(t *testing.T, v reflect.Value, s *script, id StreamID) {
 		// Commands tell why.
 		if n := len(out); n > 0 && s.conn.Err() == nil {
 			t.Errorf("%s: the connection is open", m.Name)
-		} else if n > 0 && m.Type.Out(n-1) == reflect.TypeFor[error]() && m.Name != "SetStreamPriority" && m.Name != "CheckInvariants" {
+		} else if n > 0 && m.Type.Out(n-1) == reflect.TypeFor[error]() && m.Name != "CheckInvariants" {
 			if err, _ := out[n-1].Interface().(error); err != s.conn.Err() {
 				t.Errorf("%s: %v, want %v", m.Name, err, s.conn.Err())
 			}

@@ -353,6 +353,9 @@ func (c *Conn) maybeWritable(st *streamState) {
 // NextReadable: urgency 0 (first) to 7, incremental streams of one urgency in
 // turn, others one after the other (RFC 9218, Section 4). The default is 3, false.
 func (c *Conn) SetStreamPriority(id StreamID, urgency uint8, incremental bool) error {
+	if c.life.err != nil {
+		return c.life.err
+	}
 	st := c.strs.find(id)
 	if st == nil {
 		return ErrNoStream
