@@ -86,7 +86,7 @@ func TestRequests(t *testing.T) {
 		}
 		return (&handlerRT{h: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if to := r.Header.Get("To"); to != "" {
-				http.Redirect(w, r, to, 302)
+				http.Redirect(w, r, to, http.StatusFound)
 			}
 		})}).RoundTrip(req)
 	})
