@@ -3,8 +3,11 @@ package udp
 // Caps is what a socket can do.
 type Caps struct {
 	// GSO means that a train is handed to the kernel as a whole. It becomes
-	// false when that fails for good.
+	// false when that fails for good, and by [Conn.DisableGSO].
 	GSO bool
+
+	// GSOReason says why there is no GSO. It is empty if there is.
+	GSOReason string
 
 	// MaxSegments is how many datagrams one system call sends at most, and
 	// MaxTrain how many bytes. Longer trains take several.
@@ -22,9 +25,36 @@ type Caps struct {
 	// DF means that no datagram sent is ever fragmented.
 	DF bool
 
+	// DSCP is the code point that all datagrams bear (RFC 2474). It is 0 also if it is
+	// unknown, or not the same for the IP versions that the socket speaks.
+	DSCP uint8
+
+	// Timestamps means that Message.Time is told.
+	Timestamps bool
+
+	// TxTime means that the kernel takes release times, though not that it
+	// heeds them. It becomes false when it refuses them.
+	TxTime bool
+
+	// Steering means that Options.Steer is in force.
+	Steering bool
+
+	// Transparent means that addresses need not be this host's.
+	Transparent bool
+
+	// OriginalDst means that Message.OriginalDst is told.
+	OriginalDst bool
+
+	// Mark is the mark of what is sent.
+	Mark uint32
+
 	// ReceiveBuffer and SendBuffer are the sizes of the kernel's buffers, in
 	// bytes, or 0 if they are unknown.
 	ReceiveBuffer, SendBuffer int
+
+	// ReceiveBufferWanted and SendBufferWanted are the sizes that the kernel
+	// was asked for, in bytes, or 0 if that is none.
+	ReceiveBufferWanted, SendBufferWanted int
 }
 
 // The most payload that an IP packet without options or extension headers
@@ -32,4 +62,10 @@ type Caps struct {
 const (
 	maxPayload4 = 1<<16 - 1 - 20 - 8
 	maxPayload6 = 1<<16 - 1 - 8
+)
+
+// The traffic class is the DSCP (RFC 2474, Section 3) and two bits of ECN (RFC 3168, Section 5).
+const (
+	dscpShift = 2
+	ecnMask   = 3
 )

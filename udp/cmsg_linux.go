@@ -9,8 +9,8 @@ import (
 )
 
 // controlSize is the size of a control buffer in bytes. The control messages that this
-// package asks for take some 110; whoever opened the socket may have asked for more.
-const controlSize = 192
+// package asks for take some 190; whoever opened the socket may have asked for more.
+const controlSize = 256
 
 // control is a buffer for control messages, aligned as the kernel wants it.
 type control struct {
@@ -30,15 +30,15 @@ func (k *control) put(n, level, typ, size int) (int, []byte) {
 	return end, data[:size]
 }
 
-// putMark appends an ECN mark.
-func (k *control) putMark(n int, ecn uint8, v4 bool) int {
+// putClass appends the traffic class: an ECN mark with the DSCP before it.
+func (k *control) putClass(n int, class uint8, v4 bool) int {
 	var data []byte
 	if v4 {
 		n, data = k.put(n, unix.IPPROTO_IP, unix.IP_TOS, 4)
 	} else {
 		n, data = k.put(n, unix.IPPROTO_IPV6, unix.IPV6_TCLASS, 4)
 	}
-	binary.NativeEndian.PutUint32(data, uint32(ecn&ecnMask))
+	binary.NativeEndian.PutUint32(data, uint32(class))
 	return n
 }
 
@@ -66,9 +66,6 @@ func (k *control) putSegment(n, segment int) int {
 	return n
 }
 
-// ecnMask is the two bits of the traffic class that are ECN (RFC 3168, Section 5).
-const ecnMask = 3
-
 // ancillary is what control messages said about a received message.
 type ancillary struct {
 	segment  int        // 0 if it is one datagram
@@ -77,6 +74,11 @@ type ancillary struct {
 	ecn      uint8
 	drops    uint32 // by the socket so far, modulo 2^32
 	hasDrops bool
+	original netip.AddrPort // without a zone
+
+	// When it came in, since 1970, if timed.
+	sec, nsec int64
+	timed     bool
 }
 
 // cmsgHeader is the size of a control message's header, in bytes.
@@ -114,6 +116,9 @@ func (a *ancillary) add(level, typ int32, data []byte) {
 			a.ecn = data[0] & ecnMask // the one control message of a byte
 		case typ == unix.IP_PKTINFO && len(data) >= unix.SizeofInet4Pktinfo:
 			a.local = netip.AddrFrom4([4]byte(data[8:12]))
+			a.ifindex = binary.NativeEndian.Uint32(data)
+		case typ == unix.IP_ORIGDSTADDR && len(data) >= unix.SizeofSockaddrInet4:
+			a.original = original4(data)
 		}
 	case unix.IPPROTO_IPV6:
 		switch {
@@ -122,11 +127,18 @@ func (a *ancillary) add(level, typ int32, data []byte) {
 		case typ == unix.IPV6_PKTINFO && len(data) >= unix.SizeofInet6Pktinfo:
 			a.local = netip.AddrFrom16([16]byte(data[:16])).Unmap()
 			a.ifindex = binary.NativeEndian.Uint32(data[16:])
+		case typ == unix.IPV6_ORIGDSTADDR && len(data) >= unix.SizeofSockaddrInet6:
+			a.original = original6(data)
 		}
 	case unix.SOL_SOCKET:
-		if typ == unix.SO_RXQ_OVFL && len(data) >= 4 {
-			a.drops = binary.NativeEndian.Uint32(data)
-			a.hasDrops = true
+		switch typ {
+		case unix.SO_RXQ_OVFL:
+			if len(data) >= 4 {
+				a.drops = binary.NativeEndian.Uint32(data)
+				a.hasDrops = true
+			}
+		case unix.SO_TIMESTAMPNS_NEW, unix.SO_TIMESTAMPNS_OLD:
+			a.sec, a.nsec, a.timed = timestamp(data)
 		}
 	}
 }

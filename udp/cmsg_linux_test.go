@@ -30,16 +30,18 @@ func TestPut(t *testing.T) {
 		k.b[i] = 0xff
 	}
 	n := k.putSource(0, a4, 0)
-	n = k.putMark(n, 0xff, true)
+	n = k.putClass(n, 0xff, true)
 	n = k.putSource(n, a6, 3)
-	n = k.putMark(n, 2, false)
+	n = k.putClass(n, 2, false)
 	n = k.putSegment(n, 1200)
+	n = k.putTime(n, 1<<62)
 	wants := []want{
 		{unix.IPPROTO_IP, unix.IP_PKTINFO, []byte{0, 0, 0, 0, 192, 0, 2, 7, 0, 0, 0, 0}},
-		{unix.IPPROTO_IP, unix.IP_TOS, four(3)},
+		{unix.IPPROTO_IP, unix.IP_TOS, four(0xff)},
 		{unix.IPPROTO_IPV6, unix.IPV6_PKTINFO, append(b6[:], four(3)...)},
 		{unix.IPPROTO_IPV6, unix.IPV6_TCLASS, four(2)},
 		{unix.IPPROTO_UDP, unix.UDP_SEGMENT, binary.NativeEndian.AppendUint16(nil, 1200)},
+		{unix.SOL_SOCKET, unix.SCM_TXTIME, binary.NativeEndian.AppendUint64(nil, 1<<62)},
 	}
 	cms, err := syscall.ParseSocketControlMessage(k.b[:n])
 	if err != nil || len(cms) != len(wants) {
@@ -71,7 +73,7 @@ func TestParse(t *testing.T) {
 	b = cmsg(b, 99, 99, []byte("unknown"))
 	b = cmsg(b, unix.IPPROTO_IP, unix.IP_TOS, []byte{0xb9})
 	b = cmsg(b, unix.IPPROTO_IP, unix.IP_PKTINFO, []byte{1, 0, 0, 0, 10, 0, 0, 1, 192, 0, 2, 1})
-	want := ancillary{segment: 1200, local: netip.MustParseAddr("192.0.2.1"), ecn: 1, drops: 1 << 31, hasDrops: true}
+	want := ancillary{segment: 1200, local: netip.MustParseAddr("192.0.2.1"), ifindex: 1, ecn: 1, drops: 1 << 31, hasDrops: true}
 	parse := func(b []byte) (a ancillary) {
 		var k control
 		a.parse(k.b[:copy(k.b[:], b)])
@@ -92,7 +94,24 @@ func TestParse(t *testing.T) {
 	if a := parse(cmsg(nil, unix.IPPROTO_IPV6, unix.IPV6_PKTINFO, append(mapped[:], four(7)...))); a.local != netip.MustParseAddr("192.0.2.1") {
 		t.Errorf("%v", a.local)
 	}
+	b = cmsg(nil, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS_NEW, binary.NativeEndian.AppendUint64(binary.NativeEndian.AppendUint64(nil, 1<<33), 999999999))
+	b = cmsg(b, unix.IPPROTO_IP, unix.IP_ORIGDSTADDR, []byte{2, 0, 0x01, 0xbb, 192, 0, 2, 9, 0, 0, 0, 0, 0, 0, 0, 0})
+	want = ancillary{sec: 1 << 33, nsec: 999999999, timed: true, original: netip.MustParseAddrPort("192.0.2.9:443")}
+	if a := parse(b); a != want {
+		t.Errorf("%+v, want %+v", a, want)
+	}
+	b = cmsg(nil, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS_OLD, append(four(1<<31-1), four(5)...))
+	b = cmsg(b, unix.IPPROTO_IPV6, unix.IPV6_ORIGDSTADDR, append(append([]byte{10, 0, 0x01, 0xbb, 0, 0, 0, 0}, a6[:]...), 7, 0, 0, 0))
+	want = ancillary{sec: 1<<31 - 1, nsec: 5, timed: true, original: netip.MustParseAddrPort("[fe80::1]:443")}
+	if a := parse(b); a != want {
+		t.Errorf("%+v, want %+v", a, want)
+	}
 	// Too short, or of impossible length: nothing is made of it.
+	for _, o := range [][2]int{{unix.SOL_SOCKET, unix.SO_TIMESTAMPNS_NEW}, {unix.IPPROTO_IP, unix.IP_ORIGDSTADDR}, {unix.IPPROTO_IPV6, unix.IPV6_ORIGDSTADDR}} {
+		if a := parse(cmsg(nil, o[0], o[1], make([]byte, 7))); a != (ancillary{}) {
+			t.Errorf("%+v", a)
+		}
+	}
 	for _, typ := range []int{unix.IP_TOS, unix.IP_PKTINFO} {
 		if a := parse(cmsg(nil, unix.IPPROTO_IP, typ, nil)); a != (ancillary{}) {
 			t.Errorf("%+v", a)
@@ -114,13 +133,17 @@ func FuzzParse(f *testing.F) {
 	f.Add(cmsg(nil, unix.IPPROTO_IPV6, unix.IPV6_PKTINFO, make([]byte, 20)))
 	f.Add(cmsg(nil, unix.IPPROTO_IPV6, unix.IPV6_TCLASS, four(2)))
 	f.Add(cmsg(nil, unix.SOL_SOCKET, unix.SO_RXQ_OVFL, four(9)))
+	f.Add(cmsg(nil, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS_NEW, make([]byte, 16)))
+	f.Add(cmsg(nil, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS_OLD, make([]byte, 8)))
+	f.Add(cmsg(nil, unix.IPPROTO_IP, unix.IP_ORIGDSTADDR, make([]byte, unix.SizeofSockaddrInet4)))
+	f.Add(cmsg(nil, unix.IPPROTO_IPV6, unix.IPV6_ORIGDSTADDR, make([]byte, unix.SizeofSockaddrInet6)))
 	f.Add(cmsg(nil, unix.IPPROTO_IP, unix.IP_PKTINFO, make([]byte, 12))[:20])
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var k control
 		b = k.b[:copy(k.b[:], b)]
 		var a ancillary
 		a.parse(b)
-		if a.ecn > 3 || a.segment < 0 || a.segment > 1<<16-1 || a.local.Is4In6() || a.local.Zone() != "" {
+		if a.ecn > 3 || a.segment < 0 || a.segment > 1<<16-1 || a.local.Is4In6() || a.local.Zone() != "" || a.original.Addr().Is4In6() {
 			t.Fatalf("%+v", a)
 		}
 		// What the standard library can read, it reads likewise.

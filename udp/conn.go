@@ -17,8 +17,10 @@ type Conn struct {
 	local  netip.AddrPort
 	remote netip.AddrPort // of a connected socket
 	caps   Caps
-	gso    atomic.Bool // false for good once trains were refused
-	ecn    atomic.Bool // false for good once marks were refused
+	gso    atomic.Bool            // false for good once trains were refused
+	noGSO  atomic.Pointer[string] // the reason
+	ecn    atomic.Bool            // false for good once marks were refused
+	txTime atomic.Bool            // false for good once release times were refused
 
 	sys      system
 	counters counters
@@ -33,6 +35,9 @@ func New(c *net.UDPConn, o *Options) (*Conn, error) {
 func newConn(c *net.UDPConn, o *Options, sys system) (*Conn, error) {
 	if o == nil {
 		o = new(Options)
+	}
+	if err := o.check(); err != nil {
+		return nil, err
 	}
 	raw, err := c.SyscallConn()
 	if err != nil {
@@ -51,6 +56,7 @@ func newConn(c *net.UDPConn, o *Options, sys system) (*Conn, error) {
 	}
 	u.gso.Store(u.caps.GSO)
 	u.ecn.Store(u.caps.ECN)
+	u.txTime.Store(u.caps.TxTime)
 	return u, nil
 }
 
@@ -71,8 +77,13 @@ func (c *Conn) RemoteAddr() netip.AddrPort { return c.remote }
 // Caps returns what the socket can do.
 func (c *Conn) Caps() Caps {
 	k := c.caps
-	k.GSO = c.gso.Load()
+	if k.GSO = c.gso.Load(); !k.GSO {
+		if r := c.noGSO.Load(); r != nil {
+			k.GSOReason = *r
+		}
+	}
 	k.ECN = c.ecn.Load()
+	k.TxTime = c.txTime.Load()
 	return k
 }
 

@@ -17,6 +17,10 @@ func (c *Conn) open(o *Options) error {
 	if err := c.raw.Control(func(uintptr) {}); err != nil {
 		return err
 	}
+	if err := prepareProxy(0, o); err != nil {
+		return err
+	}
+	c.setNoGSO("not on this system")
 	c.caps.MaxSegments = 1
 	c.caps.MaxTrain = maxPayload4
 	if !o.DisableDF {

@@ -116,6 +116,11 @@ func send(t testing.TB, c *Conn, tr *Train) {
 	}
 }
 
+// remoteOf makes an address of a host and a port.
+func remoteOf(host string, port uint16) netip.AddrPort {
+	return netip.AddrPortFrom(netip.MustParseAddr(host), port)
+}
+
 // loopbacks are the ways that one socket may speak to another on this host.
 var loopbacks = []struct {
 	name                    string

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,6 +18,7 @@ type call struct {
 	messages int
 	segment  bool // the first message is a train
 	mark     bool // the first message has an ECN mark
+	time     bool // the first message has a release time
 }
 
 // describe says what the first message asks for.
@@ -33,6 +35,7 @@ func describe(msgs []mmsghdr) call {
 	for _, cm := range cms {
 		k.segment = k.segment || cm.Header.Level == unix.IPPROTO_UDP && cm.Header.Type == unix.UDP_SEGMENT
 		k.mark = k.mark || cm.Header.Level == unix.IPPROTO_IP && cm.Header.Type == unix.IP_TOS
+		k.time = k.time || cm.Header.Level == unix.SOL_SOCKET && cm.Header.Type == unix.SCM_TXTIME
 	}
 	return k
 }
@@ -41,7 +44,7 @@ func describe(msgs []mmsghdr) call {
 // of the call, from 0 on, and returns how many messages to let through, and an errno if that is none.
 func failing(t *testing.T, fault func(i int, k call) (int, syscall.Errno)) (c *Conn, calls *[]call) {
 	t.Helper()
-	c = listen(t, "udp4", "127.0.0.1:0", nil)
+	c = listen(t, "udp4", "127.0.0.1:0", &Options{TxTime: true})
 	needGSO(t, c)
 	calls = new([]call)
 	c.sys.kernel.sendmmsg = func(fd uintptr, msgs []mmsghdr) (int, syscall.Errno) {
@@ -321,7 +324,8 @@ func TestReadFaults(t *testing.T) {
 // TestProbeFaults opens sockets on kernels that lack one thing or another.
 func TestProbeFaults(t *testing.T) {
 	type option struct{ level, opt int }
-	all := Caps{GSO: true, GRO: true, ECN: true, Pktinfo: true, DF: true}
+	o := &Options{DSCP: 46, Timestamps: true, TxTime: true}
+	all := Caps{GSO: true, GRO: true, ECN: true, Pktinfo: true, DF: true, DSCP: 46, Timestamps: true, TxTime: true}
 	without := func(f func(k *Caps)) Caps {
 		k := all
 		f(&k)
@@ -333,14 +337,21 @@ func TestProbeFaults(t *testing.T) {
 		want    Caps
 	}{
 		{"udp4", option{}, all},
-		{"udp4", option{unix.IPPROTO_UDP, unix.UDP_SEGMENT}, without(func(k *Caps) { k.GSO = false })},
+		{"udp4", option{unix.IPPROTO_UDP, unix.UDP_SEGMENT}, without(func(k *Caps) { k.GSO, k.GSOReason = false, "the kernel does not have it" })},
 		{"udp4", option{unix.IPPROTO_UDP, unix.UDP_GRO}, without(func(k *Caps) { k.GRO = false })},
 		{"udp4", option{unix.IPPROTO_IP, unix.IP_RECVTOS}, without(func(k *Caps) { k.ECN = false })},
 		{"udp4", option{unix.IPPROTO_IP, unix.IP_PKTINFO}, without(func(k *Caps) { k.Pktinfo = false })},
 		{"udp4", option{unix.IPPROTO_IP, unix.IP_MTU_DISCOVER}, without(func(k *Caps) { k.DF = false })},
+		{"udp4", option{unix.IPPROTO_IP, unix.IP_TOS}, without(func(k *Caps) { k.DSCP = 0 })},
+		{"udp4", option{unix.SOL_SOCKET, unix.SO_TIMESTAMPNS_NEW}, all}, // there is the old one
+		{"udp4", option{unix.SOL_SOCKET, unix.SO_TXTIME}, without(func(k *Caps) { k.TxTime = false })},
+		{"udp4", option{unix.SOL_SOCKET, unix.SO_MARK}, all},
+		{"udp4", option{unix.IPPROTO_IP, unix.IP_RECVORIGDSTADDR}, all},
 		{"udp4", option{unix.SOL_SOCKET, unix.SO_RXQ_OVFL}, all},
 		{"udp4", option{unix.SOL_SOCKET, unix.SO_RCVBUFFORCE}, all},
 		{"udp4", option{unix.SOL_SOCKET, unix.SO_RCVBUF}, all},
+		{"udp", option{unix.IPPROTO_IP, unix.IP_TOS}, without(func(k *Caps) { k.DSCP = 0 })},
+		{"udp", option{unix.IPPROTO_IPV6, unix.IPV6_TCLASS}, without(func(k *Caps) { k.DSCP = 0 })},
 		{"udp", option{unix.IPPROTO_IP, unix.IP_RECVTOS}, without(func(k *Caps) { k.ECN = false })},
 		{"udp", option{unix.IPPROTO_IPV6, unix.IPV6_RECVTCLASS}, without(func(k *Caps) { k.ECN = false })},
 		{"udp", option{unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO}, without(func(k *Caps) { k.Pktinfo = false })},
@@ -369,7 +380,13 @@ func TestProbeFaults(t *testing.T) {
 			}
 			return getsockopt(fd, level, opt)
 		}
-		c, err := newConn(uc, nil, system{kernel: k})
+		k.setTxTime = func(fd int) error {
+			if (option{unix.SOL_SOCKET, unix.SO_TXTIME}) == tt.lacks {
+				return os.NewSyscallError("setsockopt", unix.ENOPROTOOPT)
+			}
+			return setTxTime(fd)
+		}
+		c, err := newConn(uc, o, system{kernel: k})
 		if err != nil {
 			t.Errorf("%+v: %v", tt, err)
 			uc.Close()
@@ -377,11 +394,12 @@ func TestProbeFaults(t *testing.T) {
 		}
 		got := c.Caps()
 		got.MaxSegments, got.MaxTrain, got.ReceiveBuffer, got.SendBuffer = 0, 0, 0, 0
+		got.ReceiveBufferWanted, got.SendBufferWanted = 0, 0
 		if got != tt.want {
 			t.Errorf("%s without %+v: %+v, want %+v", tt.network, tt.lacks, got, tt.want)
 		}
 		// Whatever is missing, datagrams go through.
-		tr := Train{Data: pattern(1000), Segment: 99, ECN: 1, Local: netip.MustParseAddr("127.0.0.1"),
+		tr := Train{Data: pattern(1000), Segment: 99, ECN: 1, Local: netip.MustParseAddr("127.0.0.1"), Time: time.Now(),
 			Remote: netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), c.LocalAddr().Port())}
 		send(t, c, &tr)
 		checkTrain(t, &tr, datagrams(t, c, tr.Count()))

@@ -412,10 +412,10 @@ func TestAllocs(t *testing.T) {
 	for _, l := range []struct{ network, addr, to string }{
 		{"udp4", "127.0.0.1:0", "127.0.0.1"}, {"udp6", "[::1]:0", "::1"}, {"udp", ":0", "127.0.0.1"},
 	} {
-		for _, o := range []Options{{}, {DisableGSO: true, DisableGRO: true}} {
+		for _, o := range []Options{{}, {DisableGSO: true, DisableGRO: true}, {Timestamps: true, TxTime: true, DSCP: 8, Transparent: permitted(t)}} {
 			c := listen(t, l.network, l.addr, &o)
 			a := netip.MustParseAddr(l.to)
-			tr := Train{Data: pattern(10 * 1200), Segment: 1200, ECN: 2, Local: a, Remote: netip.AddrPortFrom(a, c.LocalAddr().Port())}
+			tr := Train{Data: pattern(10 * 1200), Segment: 1200, ECN: 2, Local: a, Remote: netip.AddrPortFrom(a, c.LocalAddr().Port()), Time: time.Now()}
 			m := messages(16)
 			if n := testing.AllocsPerRun(200, func() {
 				send(t, c, &tr)

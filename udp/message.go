@@ -1,6 +1,9 @@
 package udp
 
-import "net/netip"
+import (
+	"net/netip"
+	"time"
+)
 
 // BufferSize is the size of a receive buffer, in bytes, that no datagram and no
 // sequence of datagrams that GRO put together exceeds.
@@ -27,6 +30,18 @@ type Message struct {
 	// Local is the address that the datagrams were sent to, or the zero Addr if that is unknown.
 	Local netip.Addr
 
+	// OriginalDst is the address and port that the datagrams were sent to, also
+	// where a transparent proxy gets what was meant for others. It is the zero AddrPort
+	// unless Caps.OriginalDst.
+	OriginalDst netip.AddrPort
+
+	// Interface is the index of the network interface that the datagrams came in by, or 0 if that is unknown.
+	Interface int
+
+	// Time is when the kernel received the datagrams, or the first of them, as the
+	// system's clock had it, without a monotonic reading. It is the zero Time unless Caps.Timestamps.
+	Time time.Time
+
 	// ECN is the codepoint of the IP header (RFC 3168, Section 5): 0 is Not-ECT,
 	// 1 ECT(1), 2 ECT(0) and 3 CE. It is 0 if it is unknown.
 	ECN uint8
@@ -52,6 +67,12 @@ type Train struct {
 	// Local is the source address to use, which must be one of this host's. The
 	// zero Addr is the system's choice.
 	Local netip.Addr
+
+	// Time is when the train is to leave, as a whole. The zero Time is now, as is any
+	// time if Caps.TxTime is false. The queueing discipline drops what is further ahead
+	// than its horizon, which is 10 s by default. A time with a monotonic reading, such as of time.Now, does not
+	// depend on changes of the system's clock.
+	Time time.Time
 
 	// ECN is the codepoint for the IP header, as in Message.
 	ECN uint8

@@ -21,6 +21,8 @@ type kernel struct {
 	sendmmsg   func(fd uintptr, msgs []mmsghdr) (int, syscall.Errno)
 	setsockopt func(fd, level, opt, value int) error
 	getsockopt func(fd, level, opt int) (int, error)
+	setTxTime  func(fd int) error
+	attach     func(fd int, program []unix.SockFilter) error
 }
 
 var realKernel = kernel{
@@ -28,6 +30,8 @@ var realKernel = kernel{
 	sendmmsg:   sendmmsg,
 	setsockopt: setsockopt,
 	getsockopt: getsockopt,
+	setTxTime:  setTxTime,
+	attach:     attach,
 }
 
 func recvmmsg(fd uintptr, msgs []mmsghdr) (int, syscall.Errno) {

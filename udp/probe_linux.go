@@ -11,6 +11,10 @@ type system struct {
 	kernel kernel
 	reader reader
 	v6     bool // an IPv6 socket, which may speak IPv4 too
+	clock  clock
+
+	// The traffic class of each IP version, without an ECN mark.
+	class4, class6 uint8
 }
 
 // maxSegments is how many datagrams the oldest kernels with GSO take as a train. Newer ones
@@ -61,10 +65,13 @@ func (c *Conn) probe(fd int, o *Options) error {
 	if !p.v4 {
 		c.caps.MaxTrain = maxPayload6
 	}
-	if !o.DisableGSO {
+	if o.DisableGSO {
+		c.setNoGSO("switched off")
+	} else if _, err := k.getsockopt(fd, unix.IPPROTO_UDP, unix.UDP_SEGMENT); err != nil {
+		c.setNoGSO("the kernel does not have it")
+	} else {
 		// Only asked for: as an option of the socket it would cut up whatever is sent.
-		_, err := k.getsockopt(fd, unix.IPPROTO_UDP, unix.UDP_SEGMENT)
-		c.caps.GSO = err == nil
+		c.caps.GSO = true
 	}
 	c.caps.GRO = p.set(!o.DisableGRO, unix.IPPROTO_UDP, unix.UDP_GRO)
 	c.caps.ECN = p.setBoth(!o.DisableECN, unix.IP_RECVTOS, unix.IPV6_RECVTCLASS)
@@ -73,9 +80,15 @@ func (c *Conn) probe(fd int, o *Options) error {
 		c.caps.DF = p.setDF()
 	}
 	p.set(true, unix.SOL_SOCKET, unix.SO_RXQ_OVFL)
-	c.caps.ReceiveBuffer = p.setBuffer(o.ReceiveBuffer, unix.SO_RCVBUF, unix.SO_RCVBUFFORCE)
-	c.caps.SendBuffer = p.setBuffer(o.SendBuffer, unix.SO_SNDBUF, unix.SO_SNDBUFFORCE)
-	return nil
+	c.caps.ReceiveBuffer, c.caps.ReceiveBufferWanted = p.setBuffer(o.ReceiveBuffer, unix.SO_RCVBUF, unix.SO_RCVBUFFORCE)
+	c.caps.SendBuffer, c.caps.SendBufferWanted = p.setBuffer(o.SendBuffer, unix.SO_SNDBUF, unix.SO_SNDBUFFORCE)
+	c.caps.DSCP = p.setDSCP(&c.sys, o.DSCP)
+	c.caps.Timestamps = p.setTimestamps(o.Timestamps)
+	if o.TxTime && k.setTxTime(fd) == nil {
+		c.caps.TxTime = true
+		c.sys.clock = startClock()
+	}
+	return p.setProxy(&c.caps, o)
 }
 
 // set switches an option on or off, and tells whether it is on.
@@ -118,28 +131,4 @@ func (p *prober) setDF() bool {
 		ok = p.kernel.setsockopt(p.fd, unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_PROBE) == nil && ok
 	}
 	return ok
-}
-
-// setBuffer asks for a buffer of size bytes and returns what it is then. The kernel
-// counts its own bookkeeping, and doubles the figure for that.
-func (p *prober) setBuffer(size, opt, force int) int {
-	v, err := p.kernel.getsockopt(p.fd, unix.SOL_SOCKET, opt)
-	if err != nil {
-		v = 0
-	}
-	if size == 0 && v/2 < DefaultBuffer {
-		size = DefaultBuffer
-	}
-	if size <= 0 {
-		return v / 2
-	}
-	// Only the administrator may exceed the system's limit. Others get as much as that.
-	if p.kernel.setsockopt(p.fd, unix.SOL_SOCKET, force, size) != nil {
-		// A failure leaves what there was, which is what is returned.
-		_ = p.kernel.setsockopt(p.fd, unix.SOL_SOCKET, opt, size)
-	}
-	if now, err := p.kernel.getsockopt(p.fd, unix.SOL_SOCKET, opt); err == nil {
-		v = now
-	}
-	return v / 2
 }

@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -113,6 +114,12 @@ func (r *reader) end(m []Message) (int, error) {
 		m.Local = a.local
 		if a.ifindex != 0 && zoned(a.local) {
 			m.Local = zones.with(a.local, a.ifindex)
+		}
+		m.OriginalDst = a.original
+		m.Interface = int(a.ifindex)
+		m.Time = time.Time{}
+		if a.timed {
+			m.Time = time.Unix(a.sec, a.nsec)
 		}
 		m.ECN = a.ecn
 		m.Truncated = h.hdr.Flags&unix.MSG_TRUNC != 0

@@ -17,9 +17,16 @@ type Stats struct {
 	// TrainsSent is how many times GSO took several datagrams at once.
 	TrainsSent uint64
 
+	// DatagramsTimed is how many datagrams were handed to the kernel with a release time.
+	DatagramsTimed uint64
+
 	// Fallbacks is how many times a train that was refused as a whole was sent again
-	// datagram by datagram, or a datagram without its ECN mark.
+	// datagram by datagram, or a datagram without its release time, its ECN mark or its
+	// source address.
 	Fallbacks uint64
+
+	// GSODisabled is how many times GSO was given up: once at most. Caps.GSOReason says why.
+	GSODisabled uint64
 
 	// SoftErrors counts errors that were passed over: ICMP messages about
 	// earlier datagrams, full queues, missing routes, firewalls.
@@ -34,8 +41,11 @@ type Stats struct {
 	// Truncated is how many messages did not fit their buffer.
 	Truncated uint64
 
+	// Timestamped is how many messages came with a time.
+	Timestamped uint64
+
 	// Dropped is how many datagrams the kernel dropped because the receive buffer
-	// was full, where the kernel tells.
+	// was full, where the kernel tells. Several that GRO had put together count as one.
 	Dropped uint64
 }
 
@@ -43,11 +53,13 @@ type Stats struct {
 const cacheLine = 64
 
 type counters struct {
-	readCalls, datagramsReceived, bytesReceived, readSoftErrors, truncated, dropped atomic.Uint64
+	readCalls, datagramsReceived, bytesReceived, readSoftErrors, truncated, timestamped, dropped atomic.Uint64
 
 	_ [cacheLine]byte
 
-	writeCalls, datagramsSent, bytesSent, trainsSent, fallbacks, writeSoftErrors, datagramsLost, tooLarge atomic.Uint64
+	writeCalls, datagramsSent, bytesSent, trainsSent, datagramsTimed atomic.Uint64
+
+	fallbacks, gsoDisabled, writeSoftErrors, datagramsLost, tooLarge atomic.Uint64
 }
 
 // Stats returns what the Conn has done so far. It may be called at any time.
@@ -61,18 +73,21 @@ func (c *Conn) Stats() Stats {
 		DatagramsSent:     n.datagramsSent.Load(),
 		BytesSent:         n.bytesSent.Load(),
 		TrainsSent:        n.trainsSent.Load(),
+		DatagramsTimed:    n.datagramsTimed.Load(),
 		Fallbacks:         n.fallbacks.Load(),
+		GSODisabled:       n.gsoDisabled.Load(),
 		SoftErrors:        n.readSoftErrors.Load() + n.writeSoftErrors.Load(),
 		DatagramsLost:     n.datagramsLost.Load(),
 		TooLarge:          n.tooLarge.Load(),
 		Truncated:         n.truncated.Load(),
+		Timestamped:       n.timestamped.Load(),
 		Dropped:           n.dropped.Load(),
 	}
 }
 
 // onReceived counts the messages of one system call.
 func (n *counters) onReceived(ms []Message) {
-	datagrams, bytes, truncated := 0, 0, 0
+	datagrams, bytes, truncated, timestamped := 0, 0, 0, 0
 	for i := range ms {
 		m := &ms[i]
 		datagrams += count(m.N, m.Segment)
@@ -80,12 +95,18 @@ func (n *counters) onReceived(ms []Message) {
 		if m.Truncated {
 			truncated++
 		}
+		if !m.Time.IsZero() {
+			timestamped++
+		}
 	}
 	n.readCalls.Add(1)
 	n.datagramsReceived.Add(uint64(datagrams))
 	n.bytesReceived.Add(uint64(bytes))
 	if truncated > 0 {
 		n.truncated.Add(uint64(truncated))
+	}
+	if timestamped > 0 {
+		n.timestamped.Add(uint64(timestamped))
 	}
 }
 

@@ -51,9 +51,11 @@ type writer struct {
 	trainLen int
 
 	// What the control messages say.
-	v4    bool       // the destination's IP version
-	local netip.Addr // the zero Addr: the system's choice
-	ecn   uint8
+	v4      bool       // the destination's IP version
+	local   netip.Addr // the zero Addr: the system's choice
+	ecn     uint8
+	timed   bool
+	release uint64 // when the train leaves, if timed
 
 	// The train: what is left of it, and how many datagrams a message is.
 	data    []byte
@@ -93,6 +95,7 @@ func (w *writer) write(t *Train) (sent int, err error) {
 	var (
 		tries    int
 		doubt    bool // GSO may be what the kernel did not like
+		untimed  bool // so may be the release time, which was left out
 		unmarked bool // so may be the ECN mark, which was left out
 	)
 	for w.left > 0 {
@@ -105,13 +108,16 @@ func (w *writer) write(t *Train) (sent int, err error) {
 		case errno == 0:
 			w.advance()
 			tries = 0
+			if untimed {
+				c.txTime.Store(false)
+			}
 			if unmarked {
 				c.ecn.Store(false)
 			}
 
 		case train && errno == unix.EIO:
 			// The interface cannot compute checksums, or transforms packets.
-			c.gso.Store(false)
+			c.leaveGSO("the network interface refuses trains")
 			c.counters.fallbacks.Add(1)
 			w.per = 1
 
@@ -122,10 +128,17 @@ func (w *writer) write(t *Train) (sent int, err error) {
 			c.counters.fallbacks.Add(1)
 			w.per = 1
 
+		case errno == unix.EINVAL && w.timed:
+			w.timed = false
+			w.control()
+			untimed, doubt = true, false
+			c.counters.fallbacks.Add(1)
+
 		case errno == unix.EINVAL && w.ecn != 0:
+			// The time need not be at fault too. If it is, the next train tells.
 			w.ecn = 0
 			w.control()
-			unmarked, doubt = true, false
+			unmarked, untimed, doubt = true, false, false
 			c.counters.fallbacks.Add(1)
 
 		case isNoMemory(errno):
@@ -155,7 +168,7 @@ func (w *writer) write(t *Train) (sent int, err error) {
 		}
 	}
 	if doubt {
-		c.gso.Store(false)
+		c.leaveGSO("the kernel refuses trains")
 	}
 	return total, nil
 }
@@ -187,6 +200,9 @@ func (w *writer) begin(t *Train) error {
 	if c.ecn.Load() {
 		w.ecn = t.ECN & ecnMask
 	}
+	if w.timed = !t.Time.IsZero() && c.txTime.Load(); w.timed {
+		w.release = c.sys.clock.at(t.Time)
+	}
 	w.data, w.left = t.Data, t.Count()
 	w.segment = t.Segment
 	if w.left == 1 {
@@ -215,7 +231,10 @@ func (w *writer) control() {
 		n = w.ctl.putSource(n, w.local, ifindex)
 	}
 	if w.ecn != 0 {
-		n = w.ctl.putMark(n, w.ecn, w.v4)
+		n = w.ctl.putClass(n, w.ecn|w.c.sys.dscp(w.v4), w.v4)
+	}
+	if w.timed {
+		n = w.ctl.putTime(n, w.release)
 	}
 	w.plainLen, w.trainLen = n, n
 	if w.per > 1 {
@@ -295,6 +314,9 @@ func (w *writer) advance() {
 		w.c.counters.trainsSent.Add(uint64(trains))
 	}
 	w.c.counters.onSent(datagrams, size)
+	if w.timed {
+		w.c.counters.datagramsTimed.Add(uint64(datagrams))
+	}
 	w.data = w.data[size:]
 	w.left -= datagrams
 }
