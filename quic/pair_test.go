@@ -32,7 +32,8 @@ type pair struct {
 	// drop tells whether a datagram is lost; n counts those of its direction.
 	drop      func(toServer bool, n int, b []byte) bool
 	sent      [2]int
-	admission func(in *Incoming) // instead of Accept
+	mark      func(toServer bool) ECN // instead of what the sender asks for
+	admission func(in *Incoming)      // instead of Accept
 }
 
 type flying struct {
@@ -124,6 +125,9 @@ func (p *pair) send(toServer bool, b []byte, ecn ECN) {
 	p.sent[dir]++
 	if p.drop != nil && p.drop(toServer, p.sent[dir], b) {
 		return
+	}
+	if p.mark != nil {
+		ecn = p.mark(toServer)
 	}
 	f := flying{at: p.now.Add(p.delay), data: b, from: pairServerAddr, ecn: ecn}
 	if toServer {

@@ -45,6 +45,7 @@ type script struct {
 	buf   []byte
 	out   []outDatagram // the datagrams that came
 
+	tooLarge int       // trains that options.system did not let go
 	hold     *[][]byte // instead of sending what the peer's handshake wants sent
 	options  scriptOptions
 	endpoint *Endpoint // of a Conn that is a server
@@ -64,6 +65,7 @@ type scriptOptions struct {
 	config func(*Config)
 	params func(*wire.TransportParameters) // of the peer
 	raw    func([]byte) []byte             // of the encoded parameters
+	system int                             // the largest datagram that the Conn's system sends, 0: any
 }
 
 func scriptParams() wire.TransportParameters {
@@ -320,6 +322,11 @@ func (s *script) collect() {
 		}
 		if err := s.conn.checkInvariants(); err != nil {
 			s.t.Fatal(err)
+		}
+		if s.options.system != 0 && tr.Segment > s.options.system {
+			s.tooLarge++
+			s.conn.IO().HandleTooLarge(s.now, &tr)
+			continue
 		}
 		for b := s.buf[:tr.N]; len(b) > 0; {
 			n := min(tr.Segment, len(b))
