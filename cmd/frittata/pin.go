@@ -21,10 +21,15 @@ func pinOf(c *x509.Certificate) pin { return sha256.Sum256(c.RawSubjectPublicKey
 // String returns the pin in base64.
 func (p pin) String() string { return base64.StdEncoding.EncodeToString(p[:]) }
 
-// parsePin reads a pin in base64, with or without the "sha256//" that curl wants.
+var pinLen = base64.StdEncoding.EncodedLen(sha256.Size)
+
+// parsePin reads a pin in base64, with or without the "sha256//" that curl wants. A
+// slash may be the first character of the base64, too.
 func parsePin(s string) (pin, error) {
 	s = strings.TrimPrefix(s, "sha256/")
-	s = strings.TrimPrefix(s, "/")
+	if len(s) == pinLen+1 {
+		s = strings.TrimPrefix(s, "/")
+	}
 	b, err := base64.StdEncoding.DecodeString(s)
 	if err != nil || len(b) != sha256.Size {
 		return pin{}, errors.New("a pin is the SHA-256 of a public key in base64, 44 characters; serve prints its own")

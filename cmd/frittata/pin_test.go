@@ -45,12 +45,15 @@ func TestParsePin(t *testing.T) {
 	for i := range p {
 		p[i] = byte(i * 37)
 	}
-	for _, s := range []string{p.String(), "sha256//" + p.String(), "sha256/" + p.String()} {
-		if got, err := parsePin(s); err != nil || got != p {
-			t.Errorf("%s: %v, %v", s, got, err)
+	for first := range 256 { // those with a slash at the beginning among them
+		p[0] = byte(first)
+		for _, s := range []string{p.String(), "sha256//" + p.String(), "sha256/" + p.String()} {
+			if got, err := parsePin(s); err != nil || got != p {
+				t.Errorf("%s: %v, %v", s, got, err)
+			}
 		}
 	}
-	for _, s := range []string{"", "abc", p.String()[1:], p.String() + "A", "sha256:" + p.String(), base64.StdEncoding.EncodeToString(p[:31])} {
+	for _, s := range []string{"", "abc", p.String()[1:], p.String() + "A", "sha256:" + p.String(), "/" + p.String()[1:] + "//", base64.StdEncoding.EncodeToString(p[:31])} {
 		if _, err := parsePin(s); err == nil {
 			t.Errorf("%q was taken for a pin", s)
 		}
