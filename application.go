@@ -22,7 +22,8 @@ type Application interface {
 	OnEstablished(c *quic.Conn, info HandshakeInfo) error
 
 	// ProcessReads is called after packets came in, after a timer, and after a
-	// wake-up: it takes events, readable streams and datagrams.
+	// wake-up: it takes events, readable streams and datagrams. When the peer has
+	// closed the connection it is called a last time, for what came before that.
 	ProcessReads(c *quic.Conn) error
 
 	// ProcessWrites is called in every turn, before packets go out.

@@ -182,6 +182,10 @@ func (c *Conn) maybeClosed() {
 	if c.closing || c.qc.Err() == nil {
 		return
 	}
+	if c.established && !c.paused.Load() && c.io.Draining() {
+		// What the peer said before it closed is the application's still.
+		_ = c.processReads()
+	}
 	c.closing = true
 	err := c.closeReason()
 	c.mu.Lock()

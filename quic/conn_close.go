@@ -172,8 +172,13 @@ func (c *Conn) end(phase lifePhase, err error) {
 	}
 	c.life.phase = phase
 	c.life.drainEnd = c.now + drainPTOs*c.pto()
-	c.strs.close()
-	c.dgrams.close()
+	c.strs.closeSending()
+	c.dgrams.send.clear()
+	if phase != phaseDraining {
+		// What came before the peer's close may still be read.
+		c.strs.close()
+		c.dgrams.recv.clear()
+	}
 	c.hs.release()
 	c.hs.undecryptable = nil
 	for i := range c.spaces {
@@ -184,6 +189,10 @@ func (c *Conn) end(phase lifePhase, err error) {
 		c.dirty = true
 	}
 }
+
+// Draining tells that the peer has closed the connection. What it sent before that can
+// be read until Gone.
+func (io *IO) Draining() bool { return io.c.life.phase == phaseDraining }
 
 // Abort ends the connection at once with err. Nothing is sent.
 func (io *IO) Abort(err error) {

@@ -65,11 +65,6 @@ type datagramState struct {
 	told       bool // EventDatagramReadable has come since ReadDatagram found nothing
 }
 
-func (s *datagramState) close() {
-	s.send.clear()
-	s.recv.clear()
-}
-
 // DatagramLimit returns the most bytes that SendDatagram takes now: what fits a
 // packet of the path and the peer's limit. 0: the peer takes no datagrams, or
 // the handshake has not told yet.

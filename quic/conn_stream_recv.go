@@ -4,10 +4,19 @@ import (
 	"github.com/frittata-go/frittata/quic/internal/wire"
 )
 
-// maxStreamGaps bounds the pieces of one stream that wait for what comes before
-// them. With packets of 1200 bytes it allows windows of several MB with every
-// second packet lost.
-const maxStreamGaps = 2048
+// The pieces of one stream that wait for what comes before them are bounded: by
+// maxGaps, which with packets of 1200 bytes allows windows of several MB with every
+// second packet lost; and, beyond freeGaps, by their distance to each other, so that
+// a peer that sends every second byte makes us hold no more than the windows promise.
+const (
+	maxGaps     = 2048
+	freeGaps    = 512
+	gapDistance = 64 // bytes, of which a gap costs 16
+)
+
+// gapLimit is how many pieces may wait in a stream that has so many bytes between
+// what was read and the highest that came.
+func gapLimit(span uint64) int { return int(min(freeGaps+span/gapDistance, maxGaps)) }
 
 // handleStream takes a STREAM frame (RFC 9000, Section 19.8).
 func (c *Conn) handleStream(f *wire.Frame) error {
@@ -37,7 +46,7 @@ func (c *Conn) handleStream(f *wire.Frame) error {
 	}
 	before := r.buf.Readable()
 	if len(f.Data) > 0 {
-		if err := r.buf.Insert(c.cfg.Buffers, f.Offset, f.Data, maxStreamGaps); err != nil {
+		if err := r.buf.Insert(c.cfg.Buffers, f.Offset, f.Data, gapLimit(r.highest-r.buf.ReadOffset())); err != nil {
 			// More holes than a path makes: the peer is after our memory.
 			return transportErr(InternalError, f.Type, "too many gaps in a stream")
 		}
@@ -166,7 +175,8 @@ func (c *Conn) StreamRead(id StreamID, p []byte) (n int, fin bool, err error) {
 		return 0, false, c.readReset(st)
 	}
 	n = st.recv.buf.Read(p)
-	return n, c.afterRead(st, n), nil
+	fin = c.afterRead(st, n)
+	return n, fin, c.noMore(n, fin)
 }
 
 // StreamReadBuf is StreamRead by ownership, of at most most bytes: the caller
@@ -183,7 +193,8 @@ func (c *Conn) StreamReadBuf(id StreamID, most int) (b *Buffer, fin bool, err er
 	if b = st.recv.buf.ReadBuf(most); b != nil {
 		n = len(b.B)
 	}
-	return b, c.afterRead(st, n), nil
+	fin = c.afterRead(st, n)
+	return b, fin, c.noMore(n, fin)
 }
 
 // StreamReadable returns how many bytes StreamRead would return now.
@@ -192,6 +203,15 @@ func (c *Conn) StreamReadable(id StreamID) int {
 		return st.recv.buf.Readable()
 	}
 	return 0
+}
+
+// noMore returns why nothing more can come where nothing was read: the
+// connection is closed. Before that it is nil.
+func (c *Conn) noMore(n int, fin bool) error {
+	if n > 0 || fin {
+		return nil
+	}
+	return c.life.err
 }
 
 func (c *Conn) readReset(st *streamState) error {

@@ -6,11 +6,11 @@ import (
 
 // writable returns the stream whose sending half takes data, or why none does.
 func (c *Conn) writable(id StreamID) (*streamState, error) {
+	if c.life.err != nil {
+		return nil, c.life.err
+	}
 	st := c.strs.find(id)
 	if st == nil {
-		if c.life.err != nil {
-			return nil, c.life.err
-		}
 		return nil, ErrNoStream
 	}
 	switch h := &st.send; {

@@ -69,17 +69,26 @@ func (s *streamsState) onPeerParams(p *wire.TransportParameters) {
 	s.own[Uni].limit = p.InitialMaxStreamsUni
 }
 
+// closeSending frees what only an open connection needs of its streams.
+func (s *streamsState) closeSending() {
+	for _, st := range s.live {
+		st.send.buf.Discard()
+		s.send.Remove(&st.sendNode)
+		s.lost.Remove(&st.lostNode)
+		s.ctl.Remove(&st.ctlNode)
+		s.write.Remove(&st.writeNode)
+	}
+}
+
 // close frees all streams.
 func (s *streamsState) close() {
 	for id, st := range s.live {
-		st.send.buf.Discard()
 		st.recv.buf.Discard()
+		s.read.Remove(&st.readNode)
 		st.removed = true
 		delete(s.live, id)
 	}
 	s.last = nil
-	s.send, s.lost, s.ctl, s.read, s.write = stream.Queue[*streamState]{}, stream.Queue[*streamState]{},
-		stream.Queue[*streamState]{}, stream.Queue[*streamState]{}, stream.Queue[*streamState]{}
 	for d := range s.peer {
 		s.peer[d].unseen = nil
 	}

@@ -20,8 +20,8 @@ const (
 	// EventPathChanged: the peer's address, or ours, is another one now.
 	EventPathChanged
 	// EventClosed: the connection is closed, by either side or by a timeout;
-	// Err tells why. Packets may still go out until the drain is over. Once,
-	// and the last.
+	// Err tells why. Packets may still go out until the drain is over, and if
+	// the peer closed it what came before that can still be read. Once, and the last.
 	EventClosed
 )
 

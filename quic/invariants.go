@@ -13,7 +13,7 @@ func (c *Conn) checkInvariants() error {
 	}
 	s := &c.strs
 	if c.life.phase != phaseOpen {
-		if len(s.live) != 0 {
+		if len(s.live) != 0 && c.life.phase != phaseDraining {
 			return fmt.Errorf("%d streams after the end", len(s.live))
 		}
 		return nil
