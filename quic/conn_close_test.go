@@ -368,6 +368,9 @@ func callAll(t *testing.T, v reflect.Value, s *script, id StreamID) {
 			args = append(args, a)
 		}
 		out := v.Method(i).Call(args)
+		if strings.HasPrefix(m.Name, "StreamRead") && s.conn.life.phase == phaseDraining {
+			continue // what came before the peer's close can be read
+		}
 		// Commands tell why.
 		if n := len(out); n > 0 && s.conn.Err() == nil {
 			t.Errorf("%s: the connection is open", m.Name)

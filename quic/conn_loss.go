@@ -11,7 +11,8 @@ type frameRecord = recovery.Frame[*streamState]
 // The kinds of frameRecord. Off and Len are those of stream and crypto data;
 // else Off is the frame's number or direction, as noted.
 const (
-	recStream uint8 = iota + 1
+	recNone uint8 = iota
+	recStream
 	recCrypto
 	recResetStream
 	recStopSending
@@ -24,6 +25,7 @@ const (
 	recNewConnectionID    // Off: sequence number
 	recRetireConnectionID // Off: sequence number
 	recHandshakeDone
+	recPathProbe // PATH_CHALLENGE, PATH_RESPONSE or both, which are not sent again
 )
 
 // maxFlight is how many packets of a handshake flight are sent again at once.
@@ -105,6 +107,8 @@ func (h *lossHandler) OnFrameAcked(space wire.Space, pn uint64, f *frameRecord) 
 		f.Stream.recv.stop.onAckedAny()
 	case recHandshakeDone:
 		c.hs.done.onAckedAny()
+	case recPathProbe:
+		c.paths.probes--
 	case recNewConnectionID:
 		if l := c.ids.localBySeq(f.Off); l != nil {
 			l.issued.onAckedAny()
@@ -125,6 +129,9 @@ func (h *lossHandler) OnFrameLost(space wire.Space, pn uint64, f *frameRecord) {
 		c.onStreamLost(f)
 	case recCrypto:
 		c.spaces[space].crypto.send.OnLost(f.Off, int(f.Len))
+	case recPathProbe:
+		c.paths.probes--
+		f.Kind = recNone // the packet may be acked all the same
 	default:
 		if v := c.valueOf(f); v != nil && v.onLost(pn) {
 			if f.Stream != nil {
@@ -198,7 +205,9 @@ func (c *Conn) onLossTimeout() {
 		}
 	}
 	for space := range wire.Space(wire.NumSpaces) {
-		if n := c.loss.Probes(space); n > 0 && !c.hasSpaceData(space) {
+		// What the oldest packets carried may be of no use any more; then that of the next ones is.
+		n := c.loss.Probes(space)
+		for i := 0; i < maxFlight && n > 0 && !c.hasSpaceData(space); i++ {
 			c.loss.Requeue(space, n, h)
 		}
 	}

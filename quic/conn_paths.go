@@ -22,6 +22,9 @@ const (
 	// validationPTOs is how long a validation takes before the path is given up, in
 	// PTOs (RFC 9000, Section 8.2.4).
 	validationPTOs = 3
+	// maxPathProbes bounds the packets with PATH_CHALLENGE or PATH_RESPONSE that are
+	// neither acked nor lost. A peer that asks, or moves, and acknowledges nothing meets it.
+	maxPathProbes = 32
 	// maxValidationPTO bounds the pauses when the only path fails again and again.
 	maxValidationPTO = 10 * time.Second
 )
@@ -63,6 +66,7 @@ type pathsState struct {
 	list   []*path
 	active *path
 	last   *path // the path that was active and validated before active
+	probes int   // packets with recPathProbe in flight
 }
 
 // addPath makes a path, in the place of an unused one when there are too many.

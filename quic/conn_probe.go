@@ -9,8 +9,11 @@ import (
 
 // transmitProbe writes a datagram with PATH_RESPONSE and PATH_CHALLENGE, alone.
 func (c *Conn) transmitProbe(buf []byte, p *path) (Train, bool) {
-	if !c.hs.connected || len(buf) < minUDPPayload {
+	if !c.hs.connected || len(buf) < minUDPPayload || c.paths.probes >= maxPathProbes {
 		return Train{}, false
+	}
+	if !p.validation.due && p.rp.Window() < minUDPPayload {
+		return Train{}, false // RFC 9000, Section 8.2.2: congestion control may hold a response back
 	}
 	size := minUDPPayload // RFC 9000, Section 8.2.1
 	if allowed := p.allowance(); allowed < uint64(size) {
@@ -34,6 +37,8 @@ func (c *Conn) transmitProbe(buf []byte, p *path) (Train, bool) {
 	if p.validation.due {
 		b = c.appendChallenge(b, p)
 	}
+	c.paths.probes++
+	c.loss.AddFrame(wire.SpaceApp, frameRecord{Kind: recPathProbe})
 	b = o.end(k, b)
 	b = c.padLast(b, size)
 	n := c.sealDatagram(b, p)
