@@ -269,6 +269,8 @@ func (t *Transport) dial(ctx context.Context, remote netip.AddrPort, serverName 
 	if err != nil {
 		return nil, err
 	}
+	// What comes is told by plain addresses, but those of a net.UDPAddr are IPv4 in IPv6.
+	remote = netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port())
 	c := newConn(t, app, remote)
 	c.ownsT = owns
 	c.hs = &handshake{wake: make(chan struct{}, 1), serverName: serverName, cfg: qcfg}
