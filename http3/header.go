@@ -131,7 +131,7 @@ func announcedTrailers(h http.Header) http.Header {
 	for _, v := range values {
 		for name := range strings.SplitSeq(v, ",") {
 			name = http.CanonicalHeaderKey(strings.TrimSpace(name))
-			if !httpguts.ValidTrailerHeader(name) {
+			if name == "" || !httpguts.ValidTrailerHeader(name) {
 				continue
 			}
 			if trailer == nil {

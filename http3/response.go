@@ -157,7 +157,7 @@ func (w *responseWriter) announce(values []string) {
 	for _, v := range values {
 		for name := range strings.SplitSeq(v, ",") {
 			name = http.CanonicalHeaderKey(strings.TrimSpace(name))
-			if httpguts.ValidTrailerHeader(name) {
+			if name != "" && httpguts.ValidTrailerHeader(name) {
 				w.trailer = append(w.trailer, name)
 			}
 		}
@@ -274,8 +274,8 @@ func (w *responseWriter) buffer(n int) *quic.Buffer {
 	if w.buf == nil {
 		size := bufferSize
 		if w.length >= 0 && !w.headSent {
-			// It may be that one buffer has all of it.
-			size = int(min(max(w.length, sniffLen), maxBuffer))
+			// It may be that one buffer has all of it, with room for finding that out.
+			size = int(min(max(w.length, sniffLen), maxBuffer-1)) + 1
 		}
 		if n > size {
 			return nil

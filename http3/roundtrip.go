@@ -125,7 +125,8 @@ func (x *call) mayRetry(err error, reused bool) bool {
 		return false
 	}
 	if _, ok := errors.AsType[*h3driver.NotSentError](err); ok {
-		return true
+		// A new connection that is closed at once would be so the next time.
+		return reused || errors.Is(err, h3.ErrGoAway)
 	}
 	if se, ok := errors.AsType[*h3.StreamError](err); ok {
 		return se.Remote && se.Code == h3.CodeRequestRejected // RFC 9114, Section 4.1.1
@@ -133,9 +134,15 @@ func (x *call) mayRetry(err error, reused bool) bool {
 	if !reused || !idempotent(x.req) {
 		return false
 	}
-	// A connection that had lain idle and turns out to be dead.
+	// A connection that had lain idle, and turns out to be dead or about to be closed.
 	if _, ok := errors.AsType[*quic.StatelessResetError](err); ok {
 		return true
+	}
+	if ae, ok := errors.AsType[*quic.ApplicationError](err); ok {
+		return ae.Remote && h3.ErrorCode(ae.Code) == h3.CodeNoError
+	}
+	if te, ok := errors.AsType[*quic.TransportError](err); ok {
+		return te.Remote && te.Code == quic.NoError
 	}
 	_, ok := errors.AsType[*quic.IdleTimeoutError](err)
 	return ok

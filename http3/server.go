@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/frittata-go/frittata"
 	"github.com/frittata-go/frittata/h3"
@@ -35,6 +36,11 @@ type Server struct {
 	// 9114, Section 4.2.2 has it. A request with more is answered with status
 	// 431. Default 64 KiB.
 	MaxHeaderBytes int
+
+	// ReadTimeout and WriteTimeout limit, from when its head has come, how long
+	// the body of a request may take and the handler may write its response.
+	// http.ResponseController changes them for a request. Default: no limit.
+	ReadTimeout, WriteTimeout time.Duration
 
 	// EnableConnectProtocol accepts extended CONNECT (RFC 9220). The protocol
 	// is in the request's Header under ":protocol", as in net/http's HTTP/2.
@@ -232,7 +238,7 @@ func (s *Server) close() ([]*frittata.Listener, []*serverConn) {
 // Shutdown ends the Server gracefully: it stops accepting, tells the clients by
 // GOAWAY (RFC 9114, Section 5.2), and waits until all requests under way were
 // answered, their responses have arrived and all handlers have returned. When ctx
-// ends first it closes what is left and returns the error of ctx. A connection on which nothing is under way is closed at once.
+// ends first it closes what is left and returns the error of ctx.
 func (s *Server) Shutdown(ctx context.Context) error {
 	listeners, _ := s.close()
 	errs := make(chan error, len(listeners))

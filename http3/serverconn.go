@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"time"
 
 	"github.com/frittata-go/frittata"
 	"github.com/frittata-go/frittata/h3"
@@ -64,6 +65,7 @@ func (c *serverConn) onClose(error) { c.srv.removeConn(c) }
 // serve handles a request from its head to its end.
 func (c *serverConn) serve(s *h3driver.Stream, m *scratch) {
 	x := newExchange(c, s, m)
+	c.setDeadlines(s)
 	// Also run when the handler ends the goroutine: then the response is incomplete.
 	done := false
 	defer func() {
@@ -74,6 +76,20 @@ func (c *serverConn) serve(s *h3driver.Stream, m *scratch) {
 	}()
 	if done = c.handle(x); done {
 		x.w.finish()
+	}
+}
+
+func (c *serverConn) setDeadlines(s *h3driver.Stream) {
+	r, w := c.srv.ReadTimeout, c.srv.WriteTimeout
+	if r <= 0 && w <= 0 {
+		return
+	}
+	now := time.Now()
+	if r > 0 && !s.Head().End {
+		s.SetReadDeadline(now.Add(r))
+	}
+	if w > 0 {
+		s.SetWriteDeadline(now.Add(w))
 	}
 }
 
