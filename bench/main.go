@@ -233,6 +233,9 @@ func parsePeers(list string) ([]peer, error) {
 }
 
 func parseSize(s string) (int64, error) {
+	if s == "" {
+		return 0, errors.New("no size")
+	}
 	digits, shift := s, 0
 	switch s[len(s)-1] {
 	case 'K':

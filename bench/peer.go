@@ -21,8 +21,6 @@ type stack struct {
 	dialHTTP func(s *spec) (httpClient, error)
 
 	datagrams bool // it has unreliable datagrams
-	tcp       bool // it runs on TCP, and has nothing to do with UDP's settings
-	jumbo     bool // it sends datagrams larger than 1452 bytes if it may
 }
 
 // stacks are all of them, by the names of -peers.

@@ -8,8 +8,8 @@ import (
 
 // http2Stack and http1Stack are net/http over TLS 1.3 over TCP.
 var (
-	http2Stack = &stack{serveHTTP: serveHTTPOverTCP("h2"), dialHTTP: dialHTTPOverTCP("h2"), tcp: true}
-	http1Stack = &stack{serveHTTP: serveHTTPOverTCP("http/1.1"), dialHTTP: dialHTTPOverTCP("http/1.1"), tcp: true}
+	http2Stack = &stack{serveHTTP: serveHTTPOverTCP("h2"), dialHTTP: dialHTTPOverTCP("h2")}
+	http1Stack = &stack{serveHTTP: serveHTTPOverTCP("http/1.1"), dialHTTP: dialHTTPOverTCP("http/1.1")}
 )
 
 // http2Settings come as near to the windows of the others as net/http lets

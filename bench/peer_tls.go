@@ -9,7 +9,7 @@ import (
 )
 
 // tlsStack is TLS 1.3 over TCP: crypto/tls. A connection has one stream.
-var tlsStack = &stack{serveRaw: tlsServeRaw, dialRaw: tlsDialRaw, tcp: true}
+var tlsStack = &stack{serveRaw: tlsServeRaw, dialRaw: tlsDialRaw}
 
 type tlsServer struct {
 	ln net.Listener
