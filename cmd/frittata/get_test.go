@@ -363,9 +363,13 @@ func TestInterrupt(t *testing.T) {
 	w := newWorld()
 	forgotten := make(chan struct{})
 	w.forget = sync.OnceFunc(func() { close(forgotten) })
-	code := make(chan exitCode)
+	code := make(chan exitCode, 1)
 	go func() { code <- run(t.Context(), &w.env, []string{"get", "--insecure", "-o", out, u}) }()
-	<-g.half
+	select {
+	case <-g.half:
+	case c := <-code:
+		t.Fatalf("get has ended with exit code %d\n%s", c, w.err)
+	}
 	w.signal <- os.Interrupt
 	if c := <-code; c != exitInterrupted || !strings.Contains(w.err.String(), "interrupted after") || !strings.Contains(w.err.String(), out+".part") {
 		t.Errorf("exit code %d\n%s", c, w.err)
@@ -398,12 +402,15 @@ func TestKilled(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		<-g.half
-		waitForSize(t, out+".part", 1)
-		if err := cmd.Process.Kill(); err != nil {
-			t.Fatal(err)
+		ended := make(chan struct{})
+		go func() { defer close(ended); _ = cmd.Wait() }()
+		select {
+		case <-g.half:
+			waitForSize(t, out+".part", 1)
+		case <-ended:
 		}
-		_ = cmd.Wait()
+		_ = cmd.Process.Kill() // it fails if the process has ended: that is looked at below
+		<-ended
 		if cmd.ProcessState.ExitCode() >= 0 {
 			t.Fatalf("it has ended by itself: %v\n%s", cmd.ProcessState, &stderr)
 		}

@@ -169,7 +169,11 @@ func transfer(t *testing.T, s *served, w io.Writer) (held *heldWriter, code chan
 	go func() {
 		code <- run(ctx, &c.env, []string{"get", "--pin", s.pin, "-o", "-", fmt.Sprintf("%s.frittata/bytes/%d", s.url, transferSize)})
 	}()
-	<-held.begun
+	select {
+	case <-held.begun:
+	case got := <-code:
+		t.Fatalf("get has ended with exit code %d\n%s", got, c.err)
+	}
 	return held, code, c.err
 }
 
