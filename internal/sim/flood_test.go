@@ -17,12 +17,22 @@ import (
 
 const (
 	floodConns = 4
-	floodRate  = 5e6 // bytes a second, of each connection's link
 	floodQuiet = time.Second
 	floodSpan  = 2 * time.Second
 	floodKeeps = 0.9  // of the goodput before
 	retryRate  = 9000 // a second: a little less than the default of EndpointConfig.ReplyRate
 )
+
+// floodRate is the rate of each connection's link, in bytes a second.
+var floodRate = scaled(5_000_000)
+
+// scaled makes less of a number where the race detector makes all much slower.
+func scaled(n int) int {
+	if raceEnabled {
+		return n / 10
+	}
+	return n
+}
 
 // ladder admits as package frittata does: first flights are accepted while few
 // handshakes are under way, then only with a proof of the address, and dropped
@@ -97,8 +107,8 @@ func newFlooded(t *testing.T) *flooded {
 		p := &Peer{Streams: 1, Size: 1 << 40, Dir: quic.Uni}
 		c := w.NewHost(HostConfig{
 			Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)}), 1000).String(), CheckEvery: 256,
-			Up:   []Node{&Rate{BytesPerSecond: floodRate, Queue: 256 << 10}, delay(10)},
-			Down: []Node{&Rate{BytesPerSecond: floodRate, Queue: 256 << 10}, delay(10)},
+			Up:   []Node{&Rate{BytesPerSecond: floodRate, Queue: floodRate / 20}, delay(10)},
+			Down: []Node{&Rate{BytesPerSecond: floodRate, Queue: floodRate / 20}, delay(10)},
 		})
 		if i%2 == 1 {
 			p = &Peer{}
@@ -158,7 +168,7 @@ func (f *flooded) check(t *testing.T, rate int, make func() (netip.AddrPort, []b
 		if kept < floodKeeps {
 			t.Errorf("connection %d keeps %.2f of its goodput", i, kept)
 		}
-		if rate0[i] < 0.6*floodRate {
+		if rate0[i] < 0.6*float64(floodRate) {
 			t.Errorf("connection %d brings only %.2f MB/s before the flood", i, rate0[i]/1e6)
 		}
 		if f.conns[i].Closed() {
@@ -235,20 +245,12 @@ func (f *flooded) firstFlight() []byte {
 	return buf[:tr.N]
 }
 
-// floodBy returns a rate for a flood, less under the race detector.
-func floodBy(rate int) int {
-	if raceEnabled {
-		return rate / 10
-	}
-	return rate
-}
-
 func TestFloodOfJunk(t *testing.T) {
 	for _, kind := range []string{"short", "long", "tiny", "any"} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			f := newFlooded(t)
-			f.check(t, floodBy(100_000), func() (netip.AddrPort, []byte) {
+			f.check(t, scaled(100_000), func() (netip.AddrPort, []byte) {
 				b := f.junk(byte(f.rng.Uint32()), 1+f.rng.IntN(300))
 				switch kind {
 				case "short":
@@ -283,7 +285,7 @@ func TestFloodOfForgedPackets(t *testing.T) {
 		next(p)
 	})}
 	f.Pass(100 * time.Millisecond)
-	f.check(t, floodBy(50_000), func() (netip.AddrPort, []byte) {
+	f.check(t, scaled(50_000), func() (netip.AddrPort, []byte) {
 		b := f.junk(0x40|byte(f.rng.Uint32())&0x3f, 40+f.rng.IntN(100))
 		copy(b[1:], ids[f.rng.IntN(len(ids))])
 		return f.spoofed(), b
@@ -299,7 +301,7 @@ func TestFloodOfForgedPackets(t *testing.T) {
 // Unknown versions are answered, but at a bounded rate, and no more is sent than came.
 func TestFloodOfUnknownVersions(t *testing.T) {
 	f := newFlooded(t)
-	f.check(t, floodBy(100_000), func() (netip.AddrPort, []byte) {
+	f.check(t, scaled(100_000), func() (netip.AddrPort, []byte) {
 		b := f.junk(0xc0, 1200)
 		binary.BigEndian.PutUint32(b[1:], 0xbabababa)
 		b[5], b[14] = 8, 8
@@ -322,7 +324,7 @@ func TestFloodOfInitials(t *testing.T) {
 			t.Parallel()
 			f := newFlooded(t)
 			one := f.firstFlight()
-			f.check(t, floodBy(20_000), func() (netip.AddrPort, []byte) {
+			f.check(t, scaled(20_000), func() (netip.AddrPort, []byte) {
 				if kind == "all new" {
 					return f.spoofed(), f.firstFlight()
 				}
@@ -339,7 +341,7 @@ func TestFloodOfInitials(t *testing.T) {
 // A client that receives at its address gets in while others flood.
 func TestConnectWithinFlood(t *testing.T) {
 	f := newFlooded(t)
-	stop := f.flood(floodBy(4000), func() (netip.AddrPort, []byte) { return f.spoofed(), f.firstFlight() })
+	stop := f.flood(scaled(4000), func() (netip.AddrPort, []byte) { return f.spoofed(), f.firstFlight() })
 	f.Pass(time.Second)
 	p := &Peer{Streams: 1, Size: 100_000}
 	f.NewHost(HostConfig{Addr: "192.0.2.77:1000", Up: []Node{delay(10)}, Down: []Node{delay(10)}}).Dial(f.server, p)
@@ -379,7 +381,7 @@ func TestFloodOfSlowHandshakes(t *testing.T) {
 	next = func() {
 		if !stopped {
 			begin()
-			f.After(time.Second/time.Duration(floodBy(2000)), next)
+			f.After(time.Second/time.Duration(scaled(2000)), next)
 		}
 	}
 	before := f.goodput(floodQuiet)
