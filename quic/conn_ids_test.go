@@ -9,7 +9,7 @@ import (
 )
 
 // peerID is a connection ID of the scripted peer; all of its IDs have 7 bytes.
-func peerID(n int) []byte { return []byte(fmt.Sprintf("id-%04d", n)) }
+func peerID(n int) []byte { return fmt.Appendf(nil, "%07d", n%10_000_000) }
 
 func newPeerID(seq, prior uint64) []byte {
 	return wire.AppendNewConnectionID(nil, seq, prior, peerID(int(seq)), &[16]byte{byte(seq), 1})

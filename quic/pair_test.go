@@ -10,6 +10,7 @@ import (
 	"math/big"
 	"net"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 )
@@ -129,13 +130,26 @@ func (p *pair) send(toServer bool, b []byte, ecn ECN) {
 	if p.mark != nil {
 		ecn = p.mark(toServer)
 	}
-	f := flying{at: p.now.Add(p.delay), data: b, from: pairServerAddr, ecn: ecn}
+	p.deliver(toServer, flying{at: p.now.Add(p.delay), data: b, ecn: ecn})
+}
+
+// enqueue delivers a datagram that nobody has sent, or not now, so much later than others.
+func (p *pair) enqueue(toServer bool, b []byte, later time.Duration) {
+	p.deliver(toServer, flying{at: p.now.Add(p.delay + later), data: b})
+}
+
+func (p *pair) deliver(toServer bool, f flying) {
+	q := &p.toClient
+	f.from = pairServerAddr
 	if toServer {
+		q = &p.toServer
 		f.from = p.clientAddr
-		p.toServer = append(p.toServer, f)
-	} else {
-		p.toClient = append(p.toClient, f)
 	}
+	i := len(*q)
+	for i > 0 && (*q)[i-1].at.After(f.at) {
+		i--
+	}
+	*q = slices.Insert(*q, i, f)
 }
 
 // step moves time to the next thing that happens. False: nothing will.
@@ -193,7 +207,9 @@ func (p *pair) step() bool {
 func (p *pair) serverRecv(d *Datagram) {
 	switch v := p.endpoint.Handle(p.now, d); v.Kind {
 	case VerdictRoute:
-		p.server.IO().Recv(p.now, d)
+		if p.server != nil { // its Endpoint may have survived it
+			p.server.IO().Recv(p.now, d)
+		}
 	case VerdictReply:
 		p.send(false, append([]byte(nil), v.Reply...), NotECT)
 	case VerdictIncoming:

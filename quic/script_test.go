@@ -315,7 +315,10 @@ func (s *script) flushPeer() {
 
 // collect takes in what the Conn sends now.
 func (s *script) collect() {
-	for {
+	for i := 0; ; i++ {
+		if i > 10_000 {
+			s.t.Fatal("Transmit does not come to an end")
+		}
 		tr, ok := s.conn.IO().Transmit(s.now, s.buf, 64)
 		if !ok {
 			return
