@@ -23,7 +23,7 @@ const (
 	defaultSendBuffer       = 256 << 10
 	defaultMaxUDPPayload    = 1452 // what an Ethernet frame leaves over IPv6
 	defaultMaxAckDelay      = 25 * time.Millisecond
-	defaultDatagramQueue    = 256 << 10
+	defaultDatagramQueue    = 1 << 20 // twice what one batch of a socket with GRO brings
 	defaultConnIDLen        = 8
 
 	minUDPPayload = 1200 // RFC 9000, Section 14
@@ -95,7 +95,7 @@ type Config struct {
 	EnableDatagrams bool
 
 	// DatagramQueue bounds the bytes of received datagrams that wait to be
-	// read, and of those that wait to be sent. Default 256 KiB.
+	// read, and of those that wait to be sent. Default 1 MiB.
 	DatagramQueue int
 
 	// CongestionControl makes the controller of a path. The default is

@@ -34,7 +34,7 @@ type packet struct {
 
 // minRing is how many packets a ring has room for at first, and how many one
 // that is not in use may keep.
-const minRing = 16
+const minRing = 8
 
 // packetRing is a queue of packets in ascending order of their numbers. The
 // numbers have gaps where a number was skipped, or a packet that only had an ACK
