@@ -291,6 +291,9 @@ func (c *Conn) handlePeerParams(b []byte) error {
 	c.strs.onPeerParams(p)
 	c.ids.peerLimit = min(p.ActiveConnIDLimit, maxIssuedConnIDs)
 	c.dgrams.peerMax = min(p.MaxDatagramFrameSize, maxDatagramFrame)
+	if c.dgrams.peerMax < uint64(wire.DatagramHeaderLen(0)) {
+		c.dgrams.peerMax = 0 // not even an empty one, with its length, is taken
+	}
 	c.life.onPeerParams(p)
 	c.peerMaxAckDelay = time.Duration(p.MaxAckDelay) * time.Millisecond
 	c.loss.SetMaxAckDelay(c.peerMaxAckDelay)
