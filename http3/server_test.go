@@ -195,6 +195,9 @@ func TestPanicLogged(t *testing.T) {
 	}
 }
 
+// connKey is the key of what TestRequest has ConnContext add.
+type connKey struct{}
+
 func TestRequest(t *testing.T) {
 	var body []byte
 	h, request := handlerOf(func(w http.ResponseWriter, r *http.Request) *http.Request {
@@ -203,7 +206,7 @@ func TestRequest(t *testing.T) {
 	})
 	ts := newTestServer(t, h, func(ts *testServer) {
 		ts.srv.ConnContext = func(ctx context.Context, c *frittata.Conn) context.Context {
-			return context.WithValue(ctx, "conn", c)
+			return context.WithValue(ctx, connKey{}, c)
 		}
 	})
 	req := ts.request("POST", "/a%2fb/c?q=%20&r", strings.NewReader("the body"))
@@ -251,7 +254,7 @@ func TestRequest(t *testing.T) {
 	if a, ok := ctx.Value(http.LocalAddrContextKey).(net.Addr); !ok || a.String() != ts.addr.String() {
 		t.Errorf("http.LocalAddrContextKey is %v", a)
 	}
-	if c, ok := ctx.Value("conn").(*frittata.Conn); !ok || c == nil {
+	if c, ok := ctx.Value(connKey{}).(*frittata.Conn); !ok || c == nil {
 		t.Error("no value of ConnContext")
 	}
 	<-ctx.Done() // as soon as the handler has returned
@@ -402,9 +405,8 @@ func (e *endless) Close() error {
 
 // readRecorder tells whether it was read.
 type readRecorder struct {
-	r    io.Reader
-	read chan struct{}
-	yes  bool
+	r   io.Reader
+	yes bool
 }
 
 func (r *readRecorder) Read(p []byte) (int, error) {
@@ -597,5 +599,51 @@ func TestHeaderLimits(t *testing.T) {
 	}
 	if resp, _ := ts.get("/"); resp.StatusCode != 200 {
 		t.Error(resp.Status)
+	}
+}
+
+func TestServerTimeouts(t *testing.T) {
+	h, got := handlerOf(func(w http.ResponseWriter, r *http.Request) [2]error {
+		_, rerr := io.ReadAll(r.Body)
+		_, werr := w.Write(make([]byte, 1<<20))
+		return [2]error{rerr, werr}
+	})
+	ts := newTestServer(t, h, func(ts *testServer) {
+		ts.srv.ReadTimeout, ts.srv.WriteTimeout = time.Millisecond, time.Millisecond
+	})
+	pr, pw := io.Pipe()
+	defer pw.Close()
+	resp, err := ts.tr.RoundTrip(ts.request("POST", "/", pr))
+	if err == nil {
+		resp.Body.Close()
+	}
+	for _, err := range await(t, got) {
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("error is %v", err)
+		}
+	}
+}
+
+// TestBodyAfterHandler has a handler leave a goroutine behind that reads the body
+// while streams are used again.
+func TestBodyAfterHandler(t *testing.T) {
+	left := make(chan error, 100)
+	ts := newTestServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		reading := make(chan struct{})
+		go func() {
+			close(reading)
+			_, err := io.Copy(io.Discard, r.Body)
+			left <- err
+		}()
+		<-reading
+	}))
+	for range 50 {
+		pr, pw := io.Pipe()
+		req := ts.request("POST", "/", pr)
+		ts.do(req)
+		pw.Close()
+		if err := await(t, left); err != http.ErrBodyReadAfterClose {
+			t.Errorf("the goroutine that was left got %v", err)
+		}
 	}
 }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/frittata-go/frittata"
 	"github.com/frittata-go/frittata/h3"
+	"github.com/frittata-go/frittata/h3driver"
 	"github.com/frittata-go/frittata/quic"
 )
 
@@ -584,5 +585,150 @@ func TestSharedTransport(t *testing.T) {
 	})
 	if _, addr := ts.get("/"); !strings.HasSuffix(addr, fmt.Sprintf(":%d", tr.LocalAddr().Port())) {
 		t.Errorf("came from %s, the socket is %v", addr, tr.LocalAddr())
+	}
+}
+
+// TestRejected has a server reject requests, which are sent again if that can be done.
+func TestRejected(t *testing.T) {
+	noLeaks(t)
+	var rejects atomic.Int64
+	l, err := frittata.Listen("udp", "127.0.0.1:0", &frittata.Config{QUIC: quic.Config{
+		TLS: &tls.Config{Certificates: []tls.Certificate{testCert}, NextProtos: []string{ALPN}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	cfg := &h3driver.Config{Serve: func(s *h3driver.Stream) {
+		go func() {
+			defer s.Release()
+			if rejects.Add(-1) >= 0 {
+				// Some of the body is there, so it was begun.
+				s.Read(make([]byte, 1))
+				s.Cancel(h3.CodeRequestRejected, io.ErrUnexpectedEOF)
+				s.Finish(nil)
+				return
+			}
+			s.SendHeaders([]h3.Field{{Name: ":status", Value: "200"}}, false)
+			io.Copy(s, s)
+			s.Finish(nil)
+		}()
+	}}
+	var accepting sync.WaitGroup
+	accepting.Go(func() {
+		for {
+			in, err := l.Accept(context.Background())
+			if err != nil {
+				return
+			}
+			in.Start(h3driver.NewServer(cfg))
+		}
+	})
+	tr := &Transport{TLSClientConfig: &tls.Config{RootCAs: testRoots}}
+	defer tr.Close()
+	for _, test := range []struct {
+		name    string
+		body    func() io.Reader
+		rejects int64
+		fails   bool
+	}{
+		{"no body", func() io.Reader { return nil }, 1, false},
+		{"replayable", func() io.Reader { return strings.NewReader("body") }, 2, false},
+		{"not replayable", func() io.Reader { return struct{ io.Reader }{strings.NewReader("body")} }, 1, true},
+		{"too often", func() io.Reader { return strings.NewReader("body") }, 100, true},
+	} {
+		rejects.Store(test.rejects)
+		req, _ := http.NewRequestWithContext(testContext(t), "POST", "https://"+l.Addr().String(), test.body())
+		resp, err := tr.RoundTrip(req)
+		if se, ok := errors.AsType[*h3.StreamError](err); ok != test.fails || ok && se.Code != h3.CodeRequestRejected {
+			t.Errorf("%s: error is %v", test.name, err)
+		}
+		if err != nil {
+			continue
+		}
+		got, err := io.ReadAll(resp.Body)
+		if want := "body"; test.name != "no body" && string(got) != want || err != nil {
+			t.Errorf("%s: got %q, %v", test.name, got, err)
+		}
+		resp.Body.Close()
+	}
+	l.Close()
+	accepting.Wait()
+}
+
+// TestDualStack has one socket for servers of both families.
+func TestDualStack(t *testing.T) {
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.RemoteAddr) })
+	ts := newTestServer(t, h)
+	six := &Server{Addr: "[::1]:0", Handler: h, TLSConfig: ts.srv.TLSConfig}
+	l, err := six.Listen()
+	if err != nil {
+		t.Skip(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- six.Serve(l) }()
+	_, from4 := ts.get("/")
+	req := ts.request("GET", "/", nil)
+	req.URL.Host = l.Addr().String()
+	_, from6 := ts.do(req)
+	a4, err4 := netip.ParseAddrPort(from4)
+	a6, err6 := netip.ParseAddrPort(from6)
+	if err4 != nil || err6 != nil || !a4.Addr().Is4() || !a6.Addr().Is6() || a4.Port() != a6.Port() {
+		t.Errorf("requests came from %s and %s", from4, from6)
+	}
+	if err := six.Close(); err != nil {
+		t.Error(err)
+	}
+	<-served
+}
+
+// TestIdleConnTimeout has an idle connection closed.
+func TestIdleConnTimeout(t *testing.T) {
+	ts := newTestServer(t, http.NotFoundHandler(), func(ts *testServer) { ts.tr.IdleConnTimeout = time.Millisecond })
+	var info ConnInfo
+	req := ts.request("GET", "/", nil)
+	ts.do(req.WithContext(WithTrace(req.Context(), &Trace{GotConn: func(i ConnInfo) { info = i }})))
+	select {
+	case <-info.Conn.Closed():
+	case <-req.Context().Done():
+		t.Error("the connection stays open")
+	}
+}
+
+// TestTrace has all hooks called, in order.
+func TestTrace(t *testing.T) {
+	ts := newTestServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) }))
+	ts.tr.Resolve = func(context.Context, string) ([]netip.Addr, error) { return []netip.Addr{ts.addr.Addr()}, nil }
+	var mu sync.Mutex
+	var got []string
+	saw := func(what string) {
+		mu.Lock()
+		defer mu.Unlock()
+		got = append(got, what)
+	}
+	wrote := make(chan struct{})
+	req := ts.request("POST", "/", strings.NewReader("x"))
+	req.URL.Host = fmt.Sprintf("example.test:%d", ts.addr.Port())
+	req = req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+		GetConn:              func(string) { saw("GetConn") },
+		DNSStart:             func(httptrace.DNSStartInfo) { saw("DNSStart") },
+		DNSDone:              func(httptrace.DNSDoneInfo) { saw("DNSDone") },
+		ConnectStart:         func(string, string) { saw("ConnectStart") },
+		TLSHandshakeStart:    func() { saw("TLSHandshakeStart") },
+		TLSHandshakeDone:     func(s tls.ConnectionState, err error) { saw("TLSHandshakeDone " + s.NegotiatedProtocol) },
+		ConnectDone:          func(string, string, error) { saw("ConnectDone") },
+		GotConn:              func(i httptrace.GotConnInfo) { saw("GotConn " + i.Conn.RemoteAddr().String()) },
+		WroteHeaders:         func() { saw("WroteHeaders") },
+		WroteRequest:         func(httptrace.WroteRequestInfo) { close(wrote) },
+		GotFirstResponseByte: func() { saw("GotFirstResponseByte") },
+	}))
+	ts.do(req)
+	await(t, wrote)
+	want := []string{"GetConn", "DNSStart", "DNSDone", "ConnectStart", "TLSHandshakeStart", "TLSHandshakeDone h3", "ConnectDone",
+		"GotConn " + ts.addr.String(), "WroteHeaders", "GotFirstResponseByte"}
+	mu.Lock()
+	defer mu.Unlock()
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
