@@ -28,7 +28,7 @@ var allowed = map[string][]string{
 	"":                       {"quic", "udp", "internal/chunk", "internal/pipe"},
 	"h3driver":               {"", "quic", "h3", "internal/chunk", "internal/pipe"},
 	"http3":                  {"", "quic", "h3", "h3driver", "internal/chunk", "internal/pipe"},
-	"sim":                    {"quic"},
+	"internal/sim":           {"quic"},
 	"cmd/frittata":           {"", "quic", "udp", "h3", "http3"},
 	"examples/echo":          {"", "quic"},
 }

@@ -154,7 +154,7 @@ func (p *Peer) write(c *Conn, id quic.StreamID, o *outgoing) {
 			b.B = append(b.B, data...)
 			ok, err := c.Q.StreamWriteBuf(id, b, fin)
 			if err != nil {
-				c.complain("write of stream %d: %w", id, err)
+				c.failed("write", id, err)
 				return
 			}
 			if !ok {
@@ -164,7 +164,7 @@ func (p *Peer) write(c *Conn, id quic.StreamID, o *outgoing) {
 		} else {
 			var err error
 			if took, err = c.Q.StreamWrite(id, data, fin); err != nil {
-				c.complain("write of stream %d: %w", id, err)
+				c.failed("write", id, err)
 				return
 			}
 		}
@@ -193,7 +193,7 @@ func (p *Peer) read(c *Conn, id quic.StreamID) {
 		if p.Buffers {
 			buf, f, err := c.Q.StreamReadBuf(id, 16<<10)
 			if err != nil {
-				c.complain("read of stream %d: %w", id, err)
+				c.failed("read", id, err)
 				return
 			}
 			fin = f
@@ -204,7 +204,7 @@ func (p *Peer) read(c *Conn, id quic.StreamID) {
 		} else {
 			n, f, err := c.Q.StreamRead(id, p.scratch)
 			if err != nil {
-				c.complain("read of stream %d: %w", id, err)
+				c.failed("read", id, err)
 				return
 			}
 			b, fin = p.scratch[:n], f
@@ -233,7 +233,7 @@ func (p *Peer) read(c *Conn, id quic.StreamID) {
 	p.Received++
 	if id.Dir() == quic.Bidi {
 		if _, err := c.Q.StreamWrite(id, nil, true); err != nil {
-			c.complain("answer to stream %d: %w", id, err)
+			c.failed("answer", id, err)
 		}
 	}
 }

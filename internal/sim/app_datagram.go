@@ -66,6 +66,9 @@ func (a *Datagrams) Turn(c *Conn) {
 		if errors.Is(err, quic.ErrDatagramQueueFull) {
 			return // EventDatagramWritable will come
 		}
+		if err == c.Q.Err() && err != nil {
+			return
+		}
 		if err != nil {
 			c.complain("datagram: %w", err)
 			return

@@ -72,7 +72,7 @@ func (a *Echo) copy(c *Conn, id quic.StreamID) {
 		if len(h.b) == 0 && !h.fin {
 			n, fin, err := c.Q.StreamRead(id, a.scratch)
 			if err != nil {
-				c.complain("read of stream %d: %w", id, err)
+				c.failed("read", id, err)
 				return
 			}
 			if n == 0 && !fin {
@@ -82,7 +82,7 @@ func (a *Echo) copy(c *Conn, id quic.StreamID) {
 		}
 		n, err := c.Q.StreamWrite(id, h.b, h.fin)
 		if err != nil {
-			c.complain("write of stream %d: %w", id, err)
+			c.failed("write", id, err)
 			return
 		}
 		h.b = h.b[n:]

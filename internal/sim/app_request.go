@@ -79,8 +79,12 @@ func (a *Client) write(c *Conn, id quic.StreamID, o *outgoing) {
 		var head [8]byte
 		binary.BigEndian.PutUint64(head[:], a.Response)
 		n, err := c.Q.StreamWrite(id, head[:], o.size == 8)
-		if err != nil || n != 8 {
-			c.complain("wrote %d bytes of a new stream: %w", n, err)
+		if err != nil {
+			c.failed("write", id, err)
+			return
+		}
+		if n != 8 {
+			c.complain("wrote %d bytes of 8 to a new stream", n)
 			return
 		}
 		o.off = 8
@@ -89,7 +93,7 @@ func (a *Client) write(c *Conn, id quic.StreamID, o *outgoing) {
 		n := int(min(o.size-o.off, 16<<10))
 		took, err := c.Q.StreamWrite(id, pattern(id, o.off, n), o.off+uint64(n) == o.size)
 		if err != nil {
-			c.complain("write of stream %d: %w", id, err)
+			c.failed("write", id, err)
 			return
 		}
 		o.off += uint64(took)
@@ -109,7 +113,7 @@ func (a *Client) read(c *Conn, id quic.StreamID) {
 	for {
 		n, fin, err := c.Q.StreamRead(id, a.scratch)
 		if err != nil {
-			c.complain("read of stream %d: %w", id, err)
+			c.failed("read", id, err)
 			return
 		}
 		if string(a.scratch[:n]) != string(pattern(id, s.off, n)) {
@@ -196,7 +200,7 @@ func (a *Responder) read(c *Conn, id quic.StreamID) {
 	for {
 		n, fin, err := c.Q.StreamRead(id, a.scratch)
 		if err != nil {
-			c.complain("read of stream %d: %w", id, err)
+			c.failed("read", id, err)
 			return
 		}
 		b := a.scratch[:n]
@@ -232,7 +236,7 @@ func (a *Responder) write(c *Conn, id quic.StreamID, o *outgoing) {
 		fin := o.off+uint64(n) == o.size
 		took, err := c.Q.StreamWrite(id, pattern(id, o.off, n), fin)
 		if err != nil {
-			c.complain("write of stream %d: %w", id, err)
+			c.failed("write", id, err)
 			return
 		}
 		o.off += uint64(took)

@@ -54,6 +54,14 @@ func (c *Conn) Close(code uint64) {
 	c.Wake()
 }
 
+// failed ends the run because a call did not do what it should. That the connection
+// is closed is no failure.
+func (c *Conn) failed(what string, id quic.StreamID, err error) {
+	if err != c.Q.Err() {
+		c.complain("%s of stream %d: %w", what, id, err)
+	}
+}
+
 // complain ends the run.
 func (c *Conn) complain(format string, args ...any) {
 	c.Host.w.Fail(fmt.Errorf("%v: "+format, append([]any{c.Host.addr}, args...)...))
@@ -100,7 +108,8 @@ func (c *Conn) turn(now time.Time, after time.Duration) (cost time.Duration) {
 			break
 		}
 	}
-	if c.turns%h.cfg.CheckEvery == 0 {
+	// The check looks at each packet in flight: where there are many it is done less often.
+	if every := h.cfg.CheckEvery + c.Q.Stats().BytesInFlight>>15; c.turns%every == 0 || c.closed {
 		if err := io.CheckInvariants(); err != nil {
 			c.complain("invariant: %w", err)
 		}
@@ -125,7 +134,9 @@ func (c *Conn) application() {
 		if c.closed {
 			c.complain("event %q after the last one", e.Kind)
 		}
-		c.closed = e.Kind == quic.EventClosed
+		if c.closed = e.Kind == quic.EventClosed; c.closed && c.Q.IO().Draining() {
+			c.App.Turn(c) // for what came before the peer closed
+		}
 		c.App.Event(c, e)
 	}
 	if !c.closed {

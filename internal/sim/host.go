@@ -53,7 +53,8 @@ type HostConfig struct {
 	SocketBuffer              int           // bytes that wait for the processor; 0: 2 MiB
 	TimerGrain                time.Duration // timers fire at multiples of it
 
-	// CheckEvery has the invariants checked after so many turns of a connection. 0: after each.
+	// CheckEvery has the invariants checked after so many turns of a connection. 0: after each,
+	// but in race builds, and the more seldom the more is in flight.
 	CheckEvery int
 }
 
@@ -98,7 +99,7 @@ func (w *World) NewHost(cfg HostConfig) *Host {
 	setDefault(&c.PacketCost, defaultPacketCost)
 	setDefault(&c.HandshakeCost, defaultHandshakeCost)
 	setDefault(&c.SocketBuffer, defaultSocketBuffer)
-	setDefault(&c.CheckEvery, 1)
+	setDefault(&c.CheckEvery, checkEvery)
 	h.quic = *c.Config
 	var key [32]byte
 	_, _ = randReader{h.rng}.Read(key[:])

@@ -165,7 +165,7 @@ func TestKeyUpdates(t *testing.T) {
 				l := &link{up: func() []Node {
 					return []Node{&Rate{BytesPerSecond: 5e6}, &Loss{P: loss}, &Reorder{P: 0.02, By: 5 * time.Millisecond}, delay(10)}
 				}}
-				client, serve := Peer{Streams: 1, Size: 10 * mb}, Peer{Streams: 1, Size: 10 * mb}
+				client, serve := Peer{Streams: 1, Size: full}, Peer{Streams: 1, Size: full}
 				d := newDuo(t, l, client, serve, nil)
 				updates := 0
 				var again func()
@@ -182,7 +182,7 @@ func TestKeyUpdates(t *testing.T) {
 				}
 				again()
 				d.Until("transfer", 5*time.Minute, d.moved(&client, &serve))
-				if updates < 10 {
+				if updates < int(full/mb) {
 					t.Errorf("%d key updates", updates)
 				}
 				c, s := d.conn.Q.Stats().KeyUpdates, d.serverConn().Q.Stats().KeyUpdates

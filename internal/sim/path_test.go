@@ -12,9 +12,9 @@ var directions = []struct {
 	name          string
 	client, serve Peer
 }{
-	{name: "up", client: Peer{Streams: 1, Size: 10 * mb}},
-	{name: "down", serve: Peer{Streams: 1, Size: 10 * mb, Dir: quic.Uni}},
-	{name: "both", client: Peer{Streams: 2, Size: 5 * mb}, serve: Peer{Streams: 2, Size: 5 * mb}},
+	{name: "up", client: Peer{Streams: 1, Size: full}},
+	{name: "down", serve: Peer{Streams: 1, Size: full, Dir: quic.Uni}},
+	{name: "both", client: Peer{Streams: 2, Size: full / 2}, serve: Peer{Streams: 2, Size: full / 2}},
 }
 
 // moved tells whether all streams arrived that the two have to send.
@@ -25,7 +25,7 @@ func (d *duo) moved(client, serve *Peer) func() bool {
 }
 
 // halfway tells whether half of the bytes arrived.
-func (d *duo) halfway() bool { return d.peer != nil && d.peer.Bytes+d.app.Bytes > 5*mb }
+func (d *duo) halfway() bool { return d.peer != nil && d.peer.Bytes+d.app.Bytes > full/2 }
 
 func TestMTUShrinks(t *testing.T) {
 	for _, dir := range directions {
@@ -39,7 +39,7 @@ func TestMTUShrinks(t *testing.T) {
 			from := d.Elapsed()
 			d.Until("transfer", 20*time.Second, d.moved(&dir.client, &dir.serve))
 			for _, c := range []*Conn{d.conn, d.serverConn()} {
-				if got := c.Q.Stats().PathMTU; got > 1250 && c.Q.Stats().StreamBytesSent > mb {
+				if got := c.Q.Stats().PathMTU; got > 1250 && c.Q.Stats().StreamBytesSent > full/8 {
 					t.Errorf("path MTU is %d", got)
 				}
 			}
@@ -86,7 +86,7 @@ func TestRebinding(t *testing.T) {
 func TestRebindingAgainAndAgain(t *testing.T) {
 	nat := NewNAT("203.0.113.9:5000")
 	l := &link{up: func() []Node { return []Node{&Rate{BytesPerSecond: 2e6}, &Loss{P: 0.01}, delay(20)} }}
-	client, serve := Peer{Streams: 1, Size: 10 * mb}, Peer{Streams: 1, Size: 10 * mb}
+	client, serve := Peer{Streams: 1, Size: full}, Peer{Streams: 1, Size: full}
 	d := newDuo(t, l, client, serve, func(c, _ *HostConfig) { c.NAT = nat })
 	for i := range 12 {
 		d.After(time.Duration(300+400*i)*time.Millisecond, func() {
@@ -109,6 +109,9 @@ func TestRebindingAgainAndAgain(t *testing.T) {
 
 // A link of 100 Mbit/s and 100 ms has to be filled.
 func TestHighBandwidthDelayProduct(t *testing.T) {
+	if raceEnabled {
+		t.Skip("moves hundreds of megabytes")
+	}
 	const rate = 12.5e6
 	for _, dir := range []string{"up", "down"} {
 		t.Run(dir, func(t *testing.T) {
@@ -136,12 +139,15 @@ func TestHighBandwidthDelayProduct(t *testing.T) {
 }
 
 func TestCoDelWithECN(t *testing.T) {
+	if raceEnabled {
+		t.Skip("moves tens of megabytes")
+	}
 	const rate = 5e6
 	up, down := &Rate{BytesPerSecond: rate, Queue: 1 << 20, CoDel: true}, &Rate{BytesPerSecond: rate, Queue: 1 << 20, CoDel: true}
 	l := &link{up: func() []Node { return []Node{up, delay(15)} }, down: func() []Node { return []Node{down, delay(15)} }}
 	size := uint64(40 * mb)
 	d := newDuo(t, l, Peer{Streams: 1, Size: size}, Peer{}, func(c, s *HostConfig) { c.CheckEvery, s.CheckEvery = 16, 16 })
-	d.Until("slow start", time.Minute, func() bool { return d.peer != nil && d.peer.Bytes > 5*mb })
+	d.Until("slow start", time.Minute, func() bool { return d.peer != nil && d.peer.Bytes > full/2 })
 	lost, from, before := d.conn.Q.Stats().PacketsLost, d.Elapsed(), d.peer.Bytes
 	worst := time.Duration(0)
 	d.Until("transfer", time.Minute, func() bool {
@@ -169,7 +175,7 @@ func TestCoDelWithECN(t *testing.T) {
 // A network that clears the marks must not keep packets from being acknowledged.
 func TestBleachedECN(t *testing.T) {
 	l := &link{up: func() []Node { return []Node{lan(), Bleach{}, delay(10)} }}
-	client, serve := Peer{Streams: 1, Size: 5 * mb}, Peer{Streams: 1, Size: 5 * mb}
+	client, serve := Peer{Streams: 1, Size: full / 2}, Peer{Streams: 1, Size: full / 2}
 	d := newDuo(t, l, client, serve, nil)
 	d.Until("transfer", 20*time.Second, d.moved(&client, &serve))
 	d.finish()

@@ -26,7 +26,11 @@ func requests(t testing.TB, l *link, a *Client, edit func(c, s *HostConfig)) (*W
 func TestThousandStreams(t *testing.T) {
 	for name, loss := range map[string]float64{"clean": 0, "loss": 0.02} {
 		t.Run(name, func(t *testing.T) {
-			a := &Client{Requests: 3000, Concurrent: 1000, Request: 300, Response: 5000}
+			n := 3000
+			if raceEnabled {
+				n = 1500
+			}
+			a := &Client{Requests: n, Concurrent: 1000, Request: 300, Response: 5000}
 			l := &link{up: func() []Node { return []Node{lan(), &Loss{P: loss}, delay(10)} }}
 			w, c, server := requests(t, l, a, func(cc, sc *HostConfig) {
 				sc.Config = FakeConfig()
@@ -62,7 +66,7 @@ func heap() uint64 {
 func TestStreamsOneAfterTheOther(t *testing.T) {
 	n := 100_000
 	if testing.Short() || raceEnabled {
-		n = 10_000
+		n = 5_000
 	}
 	churn(t, n)
 }
@@ -313,10 +317,10 @@ func TestEcho(t *testing.T) {
 	w := New(t)
 	server := w.NewHost(HostConfig{Addr: serverAddr, Serve: NewEcho})
 	client := w.NewHost(HostConfig{Addr: clientAddr, Up: []Node{lan(), &Loss{P: 0.01}, delay(10)}, Down: []Node{lan(), &Loss{P: 0.01}, delay(10)}})
-	p := &Peer{Streams: 20, Size: mb}
+	p := &Peer{Streams: 20, Size: full / 10}
 	client.Dial(server, p)
 	w.Until("echo", time.Minute, func() bool { return p.Finished == 20 })
-	if p.Bytes != 20*mb {
+	if p.Bytes != 2*full {
 		t.Errorf("%d bytes came back", p.Bytes)
 	}
 }

@@ -9,6 +9,14 @@ import (
 
 const mb = 1 << 20
 
+// full is how much a transfer moves that lasts.
+var full = func() uint64 {
+	if raceEnabled {
+		return 2 * mb
+	}
+	return 10 * mb
+}()
+
 // link makes the nodes of both directions between a client and a server.
 type link struct {
 	name string
@@ -166,7 +174,7 @@ func (d *duo) finish() {
 }
 
 func TestTransfers(t *testing.T) {
-	size := uint64(10 * mb)
+	size := full
 	if testing.Short() {
 		size = 2 * mb
 	}

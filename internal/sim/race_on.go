@@ -1,0 +1,8 @@
+//go:build race
+
+package sim
+
+const (
+	raceEnabled = true
+	checkEvery  = 16 // of HostConfig.CheckEvery: all is ten times as slow
+)
