@@ -219,10 +219,16 @@ func (c *Conn) flush(w *worker) (more bool) {
 // before the packets that tell the peer: else the first packet to a new ID would draw
 // a stateless reset, and a valid one.
 func (c *Conn) publishRoutes() {
-	r, ok := c.io.TakeRoutes()
-	if !ok {
-		return
+	if r, ok := c.io.TakeRoutes(); ok {
+		c.applyRoutes(r)
 	}
+}
+
+// applyRoutes is apart, and not inlined, so that only changes have memory on the
+// heap, and not every train.
+//
+//go:noinline
+func (c *Conn) applyRoutes(r quic.RouteChanges) {
 	r.Route = c
 	c.t.apply(&r)
 }
