@@ -202,7 +202,8 @@ func (t *Transport) dialOne(ctx context.Context, key authority, tr *frittata.Tra
 		limit = defaultMaxResponseHeaderBytes
 	}
 	c.driver = h3driver.NewClient(&h3driver.Config{
-		H3: h3.Config{MaxFieldSectionSize: uint64(limit), EnableDatagrams: t.EnableDatagrams},
+		H3:         h3.Config{MaxFieldSectionSize: uint64(limit), EnableDatagrams: t.EnableDatagrams},
+		BodyBuffer: bodyBuffer,
 		OnEstablished: func(_ *h3driver.Driver, info *frittata.HandshakeInfo) {
 			state := info.TLS
 			c.conn, c.tls = info.Conn, &state

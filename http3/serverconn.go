@@ -24,6 +24,11 @@ type serverConn struct {
 	remote string
 }
 
+// bodyBuffer is how much of a body waits in each direction between a handler, or
+// a client, and its connection, in bytes: with more a transfer is not faster, and a
+// peer that opens many requests and reads nothing has less of our memory.
+const bodyBuffer = 128 << 10
+
 func newServerConn(s *Server, base context.Context) *serverConn {
 	c := &serverConn{srv: s, ctx: base}
 	c.driver = h3driver.NewServer(&h3driver.Config{
@@ -32,6 +37,7 @@ func newServerConn(s *Server, base context.Context) *serverConn {
 			EnableConnectProtocol: s.EnableConnectProtocol,
 			EnableDatagrams:       s.EnableDatagrams,
 		},
+		BodyBuffer:    bodyBuffer,
 		OnEstablished: c.onEstablished,
 		Serve:         c.onRequest,
 		OnClose:       c.onClose,

@@ -252,8 +252,12 @@ func TestCancelByClient(t *testing.T) {
 		})
 	}
 	// The connection lives on.
-	if ts.tr.CloseIdleConnections(); len(ts.srv.conns) > 1 {
-		t.Errorf("%d connections", len(ts.srv.conns))
+	var info ConnInfo
+	ctx, cancel := context.WithCancel(WithTrace(testContext(t), &Trace{GotConn: func(i ConnInfo) { info = i }}))
+	cancel()
+	ts.tr.RoundTrip(ts.request("GET", "/", nil).WithContext(ctx))
+	if !info.Reused {
+		t.Error("the connection was closed")
 	}
 }
 
