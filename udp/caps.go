@@ -16,10 +16,12 @@ type Caps struct {
 	// GRO means that a Message may be several datagrams.
 	GRO bool
 
-	// ECN means that ECN marks are read and set.
+	// ECN means that ECN marks are read and set. It becomes false when the system
+	// refuses them.
 	ECN bool
 
-	// Pktinfo means that local addresses are read and set.
+	// Pktinfo means that local addresses are read and set. On macOS it becomes false
+	// when the system refuses to set them.
 	Pktinfo bool
 
 	// DF means that no datagram sent is ever fragmented.
@@ -62,10 +64,4 @@ type Caps struct {
 const (
 	maxPayload4 = 1<<16 - 1 - 20 - 8
 	maxPayload6 = 1<<16 - 1 - 8
-)
-
-// The traffic class is the DSCP (RFC 2474, Section 3) and two bits of ECN (RFC 3168, Section 5).
-const (
-	dscpShift = 2
-	ecnMask   = 3
 )

@@ -21,6 +21,7 @@ type Conn struct {
 	noGSO  atomic.Pointer[string] // the reason
 	ecn    atomic.Bool            // false for good once marks were refused
 	txTime atomic.Bool            // false for good once release times were refused
+	source atomic.Bool            // false for good once source addresses were refused, which Linux never does
 
 	sys      system
 	counters counters
@@ -57,6 +58,7 @@ func newConn(c *net.UDPConn, o *Options, sys system) (*Conn, error) {
 	u.gso.Store(u.caps.GSO)
 	u.ecn.Store(u.caps.ECN)
 	u.txTime.Store(u.caps.TxTime)
+	u.source.Store(u.caps.Pktinfo)
 	return u, nil
 }
 
@@ -84,6 +86,7 @@ func (c *Conn) Caps() Caps {
 	}
 	k.ECN = c.ecn.Load()
 	k.TxTime = c.txTime.Load()
+	k.Pktinfo = c.source.Load()
 	return k
 }
 

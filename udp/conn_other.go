@@ -3,13 +3,10 @@
 package udp
 
 import (
-	"errors"
 	"net"
 	"net/netip"
+	"time"
 )
-
-// system is what a Conn needs besides. Here that is nothing.
-type system struct{}
 
 // open prepares the socket.
 func (c *Conn) open(o *Options) error {
@@ -26,9 +23,13 @@ func (c *Conn) open(o *Options) error {
 	if !o.DisableDF {
 		c.caps.DF = c.setDF()
 	}
-	setBuffer(c.udp.SetReadBuffer, o.ReceiveBuffer)
-	setBuffer(c.udp.SetWriteBuffer, o.SendBuffer)
-	return nil
+	c.openControl(o)
+	c.caps.DSCP = c.setDSCP(o.DSCP)
+	c.caps.ReceiveBufferWanted = setBuffer(c.udp.SetReadBuffer, o.ReceiveBuffer)
+	c.caps.SendBufferWanted = setBuffer(c.udp.SetWriteBuffer, o.SendBuffer)
+	return c.raw.Control(func(fd uintptr) {
+		c.caps.ReceiveBuffer, c.caps.SendBuffer = bufferSizes(fd)
+	})
 }
 
 // setDF has datagrams not be fragmented, and tells whether that worked for
@@ -51,23 +52,27 @@ func (c *Conn) setDF() bool {
 	return err == nil && ok
 }
 
-// setBuffer asks for a buffer of size bytes. Systems that have a limit refuse
-// what exceeds it, and do not tell the limit: half of it may do.
-func setBuffer(set func(int) error, size int) {
+// setBuffer asks for a buffer of size bytes, and returns what it asked for. Systems that
+// have a limit refuse what exceeds it, and do not tell the limit: half of it may do.
+func setBuffer(set func(int) error, size int) (wanted int) {
 	const least = 256 << 10 // not much more than what systems give by default
 	switch {
 	case size > 0:
-		// A failure leaves what there was. Nothing depends on it.
+		// A failure leaves what there was, and Caps tells.
 		_ = set(size)
+		return size
 	case size == 0:
 		for n := DefaultBuffer; n >= least && set(n) != nil; n /= 2 {
 		}
+		return DefaultBuffer
 	}
+	return 0
 }
 
 func (c *Conn) readBatch(m []Message) (int, error) {
 	for tries := 1; ; tries++ {
-		n, _, flags, remote, err := c.udp.ReadMsgUDPAddrPort(m[0].Buf, nil)
+		oob := c.readControl()
+		n, oobn, flags, remote, err := c.udp.ReadMsgUDPAddrPort(m[0].Buf, oob)
 		truncated := truncated(flags, err)
 		if err != nil && !truncated {
 			if softErrno(err) && tries < maxSoftErrors {
@@ -80,6 +85,7 @@ func (c *Conn) readBatch(m []Message) (int, error) {
 			remote = netip.AddrPort{} // not told along with an error
 		}
 		m[0].received(n, remote, truncated)
+		m[0].control(c, oob[:oobn])
 		return 1, nil
 	}
 }
@@ -88,7 +94,8 @@ func (c *Conn) readBatch(m []Message) (int, error) {
 func (m *Message) received(n int, remote netip.AddrPort, truncated bool) {
 	m.N, m.Segment = n, n
 	m.Remote = unmap(remote)
-	m.Local = netip.Addr{}
+	m.Local, m.Interface = netip.Addr{}, 0
+	m.OriginalDst, m.Time = netip.AddrPort{}, time.Time{}
 	m.ECN = 0
 	m.Truncated = truncated
 }
@@ -108,7 +115,7 @@ func (c *Conn) writeTrain(t *Train) (sent int, err error) {
 			d = data[:t.Segment]
 		}
 		data = data[len(d):]
-		if err = c.writeDatagram(d, t.Remote, connected); err != nil {
+		if err = c.writeDatagram(d, t); err != nil {
 			return sent, c.writeFailed(err, total-sent)
 		}
 		c.counters.onSent(1, len(d))
@@ -116,17 +123,10 @@ func (c *Conn) writeTrain(t *Train) (sent int, err error) {
 	return sent, nil
 }
 
-var errNoRemote = errors.New("train without a destination")
-
 // writeDatagram sends a datagram. An error may be about an earlier one, so that it tries twice.
-func (c *Conn) writeDatagram(d []byte, remote netip.AddrPort, connected bool) (err error) {
+func (c *Conn) writeDatagram(d []byte, t *Train) (err error) {
 	for range 2 {
-		if connected {
-			_, err = c.udp.Write(d)
-		} else {
-			_, _, err = c.udp.WriteMsgUDPAddrPort(d, nil, remote)
-		}
-		if err == nil || !softErrno(err) {
+		if err = c.writeControlled(d, t); err == nil || !softErrno(err) {
 			break
 		}
 		c.counters.writeSoftErrors.Add(1)

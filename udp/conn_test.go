@@ -116,11 +116,6 @@ func send(t testing.TB, c *Conn, tr *Train) {
 	}
 }
 
-// remoteOf makes an address of a host and a port.
-func remoteOf(host string, port uint16) netip.AddrPort {
-	return netip.AddrPortFrom(netip.MustParseAddr(host), port)
-}
-
 // loopbacks are the ways that one socket may speak to another on this host.
 var loopbacks = []struct {
 	name                    string
@@ -320,6 +315,9 @@ func TestDial(t *testing.T) {
 	if got[0].Remote != d.LocalAddr() {
 		t.Errorf("from %v, want %v", got[0].Remote, d.LocalAddr())
 	}
+	tr.Remote, tr.Local, tr.ECN = d.RemoteAddr(), d.LocalAddr().Addr(), 1
+	send(t, d, &tr)
+	checkTrain(t, &tr, datagrams(t, c, tr.Count()))
 }
 
 // TestRefused has the peer of a connected socket go away: the ICMP messages that

@@ -20,6 +20,8 @@ func (e *unreachableError) Error() string { return e.err.Error() }
 
 func (e *unreachableError) Unwrap() []error { return []error{ErrUnreachable, e.err} }
 
+var errNoRemote = errors.New("train without a destination")
+
 // maxSoftErrors is how many errors in a row that concern earlier datagrams one
 // call passes over. The kernel tells each only once, so that there are never that many; it is a
 // bound on the time that a system which behaves otherwise can take.

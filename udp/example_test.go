@@ -2,8 +2,10 @@ package udp_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"log"
+	"runtime"
 
 	"github.com/frittata-go/frittata/udp"
 )
@@ -55,4 +57,55 @@ func Example() {
 	// received 1200 bytes
 	// received 1200 bytes
 	// received 400 bytes
+}
+
+// Workers that share a port put their number into the connection IDs that they choose, so
+// that all packets of a connection come to them, from wherever the peer sends.
+func ExampleListenGroup() {
+	workers := min(runtime.GOMAXPROCS(0), 256)
+	if runtime.GOOS != "linux" {
+		workers = 1
+	}
+	group, err := udp.ListenGroup("udp", "127.0.0.1:0", workers, &udp.Options{
+		Steer: &udp.Steer{Offset: 0},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for number, c := range group {
+		defer c.Close()
+		if warning := c.Caps().Warning(); warning != "" && number == 0 {
+			log.Print(warning)
+		}
+	}
+
+	last := len(group) - 1
+	client, err := udp.Dial(context.Background(), "udp", group[0].LocalAddr().String(), nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+	shortHeader, connectionID := byte(0x40), []byte{byte(last), 1, 2, 3, 4, 5, 6, 7}
+	packet := append([]byte{shortHeader}, connectionID...)
+	if _, err := client.WriteTrain(&udp.Train{Data: packet}); err != nil {
+		log.Fatal(err)
+	}
+	m := []udp.Message{{Buf: make([]byte, udp.BufferSize)}}
+	if _, err := group[last].ReadBatch(m); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("the worker got", m[0].N, "bytes")
+	// Output: the worker got 9 bytes
+}
+
+// What a transport knows about loss, and this package does not, may speak against trains.
+func ExampleConn_DisableGSO() {
+	c, err := udp.Listen("udp", "127.0.0.1:0", nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	c.DisableGSO("no train of the last 10 arrived, and all probes did")
+	fmt.Println(c.Caps().GSO)
+	// Output: false
 }

@@ -13,6 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// remoteOf makes an address of a host and a port.
+func remoteOf(host string, port uint16) netip.AddrPort {
+	return netip.AddrPortFrom(netip.MustParseAddr(host), port)
+}
+
 // needGSO skips a test on kernels that have no GSO or GRO.
 func needGSO(t testing.TB, c *Conn) {
 	t.Helper()

@@ -12,13 +12,14 @@ import (
 )
 
 func (c *Conn) tryReadBatch(m []Message) (int, error) {
-	var n, flags int
+	var n, oobn, flags int
+	oob := c.readControl()
 	var from unix.Sockaddr
 	var err error
 	// Not raw.Read, which fails once the deadline has passed.
 	if e := c.raw.Control(func(fd uintptr) {
 		for tries := 1; ; tries++ {
-			n, _, flags, from, err = unix.RecvmsgBuffers(int(fd), [][]byte{m[0].Buf}, nil, unix.MSG_DONTWAIT)
+			n, oobn, flags, from, err = unix.RecvmsgBuffers(int(fd), [][]byte{m[0].Buf}, oob, unix.MSG_DONTWAIT)
 			if err == unix.EINTR || err != nil && softErrno(err) && tries < maxSoftErrors {
 				c.counters.readSoftErrors.Add(1)
 				continue
@@ -35,6 +36,7 @@ func (c *Conn) tryReadBatch(m []Message) (int, error) {
 		return 0, &net.OpError{Op: "read", Net: "udp", Source: c.udp.LocalAddr(), Err: os.NewSyscallError("recvmsg", err)}
 	}
 	m[0].received(n, addrPort(from), truncated(flags, nil))
+	m[0].control(c, oob[:oobn])
 	return 1, nil
 }
 

@@ -1,7 +1,6 @@
 package udp
 
 import (
-	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -18,11 +17,6 @@ const maxMessages = maxSegments
 // sendTries is how many times a message is offered to the kernel that meets an error which may be
 // about an earlier one. The kernel keeps only one such error at a time, but another may come in meanwhile.
 const sendTries = 3
-
-var (
-	errNoRemote = errors.New("train without a destination")
-	errVersions = errors.New("source and destination of different IP versions")
-)
 
 // writers are for whoever sends: they cost memory to make.
 var writers = sync.Pool{New: func() any {
@@ -191,7 +185,7 @@ func (w *writer) begin(t *Train) error {
 	}
 	w.v4 = remote.Addr().Unmap().Is4()
 	w.local, w.ecn = netip.Addr{}, 0
-	if c.caps.Pktinfo && t.Local.IsValid() && !t.Local.IsUnspecified() {
+	if c.source.Load() && t.Local.IsValid() && !t.Local.IsUnspecified() {
 		w.local = t.Local.Unmap()
 		if w.local.Is4() != w.v4 {
 			return w.failure(t, errVersions)
