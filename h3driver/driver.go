@@ -370,7 +370,12 @@ func (d *Driver) OnClose(c *quic.Conn, err error) {
 		d.failUnopened(s, &NotSentError{err})
 	}
 	d.waiting = nil
-	for _, s := range d.streams {
+	for id, s := range d.streams {
+		if c.IO().Draining() {
+			if d.lastWords(s); d.streams[id] != s {
+				continue // that completed it
+			}
+		}
 		s.abort(err)
 		d.fail(s, err)
 		d.forget(s, err)

@@ -403,6 +403,23 @@ func (d *Driver) pump(s *Stream) error {
 	return nil
 }
 
+// lastWords moves what had come of a body when the peer closed the connection to
+// its reader, full or not: flow control has bounded it.
+func (d *Driver) lastWords(s *Stream) {
+	for !s.gotBody && !s.body.Closed() {
+		b, fin, err := d.h3.ReadBodyBuf(s.id, maxPiece)
+		if b != nil {
+			s.body.Push(b)
+		}
+		switch {
+		case fin:
+			d.endBody(s)
+		case b == nil || err != nil:
+			return
+		}
+	}
+}
+
 func (d *Driver) endBody(s *Stream) {
 	if !s.gotBody {
 		s.gotBody = true
