@@ -257,6 +257,7 @@ func (c *Conn) deadline() (at time.Duration, ok bool) {
 		}
 	}
 	earlier(c.paths.deadline())
+	earlier(c.ids.lingerDeadline())
 	if c.hs.connected && !limited && p.rp.Window() >= p.mtu.size && c.hasAppData() {
 		earlier(p.rp.Release(c.now), true)
 	}
@@ -291,6 +292,7 @@ func (io *IO) HandleDeadline(now time.Time) {
 	if d, ok := c.loss.Deadline(); ok && c.now >= d {
 		c.onLossTimeout()
 	}
+	c.ids.expireLingering(c)
 	c.onPathTimeouts()
 }
 

