@@ -51,6 +51,7 @@ func (r *router) loop() {
 	t := r.t
 	defer t.wg.Done()
 	defer t.queue.leave()
+	defer r.end()
 	for {
 		n, err := r.receive()
 		if err != nil {
@@ -110,6 +111,8 @@ func (r *router) provide(n int) {
 // rest gives back the memory that the router does not need while it waits.
 func (r *router) rest() {
 	r.release()
+	clear(r.runs) // which point into the buffers
+	r.runs = r.runs[:0]
 	for i, b := range r.bufs {
 		if i > 0 && b != nil {
 			receiveBuffers.Put(b)
@@ -118,9 +121,21 @@ func (r *router) rest() {
 	}
 }
 
+// end gives back all of the router's memory: a Transport that is closed may be
+// kept by whoever used it.
+func (r *router) end() {
+	r.rest()
+	r.runs = nil
+	if b := r.bufs[0]; b != nil {
+		receiveBuffers.Put(b)
+		r.bufs[0], r.msgs[0].Buf = nil, nil
+	}
+}
+
 // route finds out for whom the first n messages are.
 func (r *router) route(n int) {
 	t := r.t
+	clear(r.runs)
 	r.runs = r.runs[:0]
 	r.replies = r.replies[:0]
 	now := r.read
@@ -178,6 +193,10 @@ func (r *router) handle(now time.Time, m *udp.Message, data []byte) *Conn {
 	switch v.Kind {
 	case quic.VerdictRoute:
 		return v.Route.(*Conn)
+	case quic.VerdictDrop:
+		if v.Drop == quic.DropPendingFull {
+			t.noteFlight(m.Remote, FlightDropped)
+		}
 	case quic.VerdictReply:
 		r.reply(m, v.Reply)
 	case quic.VerdictIncoming:
@@ -261,6 +280,7 @@ func (t *Transport) readFailed(err error) (end bool) {
 	// Errors of earlier sends come out here on some systems (ICMP). They are
 	// no end, but nothing that should keep a processor busy either.
 	t.stats.readErrors.Add(1)
+	t.logRead(err)
 	time.Sleep(readErrorPause)
 	return false
 }
