@@ -46,6 +46,7 @@ type Shutdowner interface {
 // HandshakeInfo is what is known of a connection when it is established.
 type HandshakeInfo struct {
 	Conn       *Conn // the handle of the connection, for other goroutines
+	Client     bool  // this end dialed
 	TLS        tls.ConnectionState
 	ServerName string // what the client asked for
 	ALPN       string // the application protocol agreed on

@@ -54,10 +54,12 @@ func Attach(qc *quic.Conn, app Application, ac AttachConfig) (*Attached, error) 
 	}
 	t.routes = ac.Routes
 	t.attached = true
+	t.noteOpened()
 	t.queue.leave() // there is no router
 	c := newConn(t, app, qc.RemoteAddr())
 	c.qc, c.io = qc, qc.IO()
 	c.local = qc.LocalAddr()
+	c.client = qc.IsClient()
 	c.ownsT = true
 	c.times.Started = time.Now()
 	c.hs = &handshake{wake: make(chan struct{}, 1), cfg: &t.cfg.QUIC}

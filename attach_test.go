@@ -87,7 +87,8 @@ func TestAttach(t *testing.T) {
 		t.Fatal(err)
 	}
 	mu.Lock()
-	client, err = Attach(qc, u, AttachConfig{Send: toServer, Local: clientAddr})
+	metrics := newRecorder()
+	client, err = Attach(qc, u, AttachConfig{Send: toServer, Local: clientAddr, Config: &Config{Metrics: metrics}})
 	mu.Unlock()
 	if err != nil {
 		t.Fatal(err)
@@ -103,6 +104,11 @@ func TestAttach(t *testing.T) {
 	_ = client.Close()
 	wait(t, "the client is gone", client.Done())
 	wait(t, "the server is gone", s.Done())
+	_ = client.Transport().Close()
+	metrics.finished(t, 1)
+	if got := metrics.only(t); !got.Client || !got.HandshakeDone || got.Remote || got.Kind != CloseTransport {
+		t.Errorf("%+v", got)
+	}
 	mu.Lock()
 	defer mu.Unlock()
 	if n := ep.Counts().Routes; n != 0 {

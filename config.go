@@ -61,9 +61,14 @@ type Config struct {
 	// UDP has the settings of the sockets that Listen and Dial open.
 	UDP udp.Options
 
-	// Logger gets what an operator should know: panics of Applications and
-	// failures of the socket. Default: nothing is logged.
+	// Logger gets what an operator should know: errors are panics of
+	// Applications, warnings are failures of the socket (at most one of a kind in 10 s) and
+	// buffers that are smaller than they should be, with what to do about it. At
+	// level debug there are handshakes that failed and what the socket can do. Default: nothing is logged.
 	Logger *slog.Logger
+
+	// Metrics is told how handshakes and connections went. Default: nobody is.
+	Metrics Metrics
 }
 
 const (

@@ -37,6 +37,7 @@ type Conn struct {
 	halfOpen    bool  // counts as a handshake under way; of its goroutine
 	connected   bool  // info is there
 	established bool  // OnEstablished was called
+	maxWritable int   // the most that io.Writable has been
 
 	timerFired atomic.Bool
 	paused     atomic.Bool // no callback before Resume
@@ -48,6 +49,7 @@ type Conn struct {
 	cmds     []func(*quic.Conn)
 	gone     bool
 	err      error // why it is closed, once that is so
+	record   *ConnRecord
 	info     *HandshakeInfo
 	remote   netip.AddrPort
 	local    netip.Addr
@@ -57,6 +59,7 @@ type Conn struct {
 	hs       *handshake // nil after it
 	listener *Listener  // of a server's connection
 	ownsT    bool       // the Transport goes with the connection
+	client   bool       // this end dialed
 	times    HandshakeTimes
 	retried  bool
 	ready    chan struct{} // closed when the connection is established, or is not going to be

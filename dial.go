@@ -3,6 +3,7 @@ package frittata
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"strconv"
@@ -15,7 +16,7 @@ import (
 // belongs to the Listener. network is "udp", "udp4" or "udp6"; addr is
 // host:port as for [net.ListenPacket].
 func Listen(network, addr string, cfg *Config) (*Listener, error) {
-	t, err := listenTransport(network, addr, cfg)
+	t, err := Open(network, addr, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -28,7 +29,8 @@ func Listen(network, addr string, cfg *Config) (*Listener, error) {
 	return l, nil
 }
 
-func listenTransport(network, addr string, cfg *Config) (*Transport, error) {
+// listenTransport opens a socket, and logs small buffers at level warn.
+func listenTransport(network, addr string, cfg *Config, warn slog.Level) (*Transport, error) {
 	var o *udp.Options
 	if cfg != nil {
 		o = &cfg.UDP
@@ -37,7 +39,11 @@ func listenTransport(network, addr string, cfg *Config) (*Transport, error) {
 	if err != nil {
 		return nil, err
 	}
-	return NewTransport(s, cfg)
+	t, err := startTransport(s, cfg)
+	if err == nil {
+		t.logSocket(warn)
+	}
+	return t, err
 }
 
 // Dial connects to addr, which is host:port, from a socket of its own that is
@@ -97,7 +103,8 @@ func dialFrom(ctx context.Context, remote netip.AddrPort, serverName string, cfg
 	if remote.Addr().Is6() {
 		network, local = "udp6", "[::]:0"
 	}
-	t, err := listenTransport(network, local, cfg)
+	// There may be very many sockets like this one: no warning for each.
+	t, err := listenTransport(network, local, cfg, slog.LevelDebug)
 	if err != nil {
 		return nil, err
 	}

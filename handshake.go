@@ -134,6 +134,7 @@ func (c *Conn) stillborn(err error) {
 	c.err = err
 	c.mu.Unlock()
 	c.endHandshake()
+	c.noteClosed(time.Now())
 	c.noteReady()
 	close(c.closed)
 	c.t.connClosed(c)

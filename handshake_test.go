@@ -171,7 +171,7 @@ func TestStuckHandshake(t *testing.T) {
 	cfg := clientConfig()
 	cfg.QUIC.HandshakeTimeout = 500 * time.Millisecond
 	cfg.QUIC.TLS.VerifyConnection = func(tls.ConnectionState) error { <-release; return nil }
-	tr, err := listenTransport("udp", "127.0.0.1:0", cfg)
+	tr, err := Open("udp", "127.0.0.1:0", cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -139,17 +139,20 @@ func (l *Listener) waiting() int {
 func (t *Transport) incoming(now time.Time, in *quic.Incoming) (answer []byte) {
 	l := t.listener
 	if l == nil {
+		t.noteFlight(in.RemoteAddr(), FlightIgnored)
 		t.ep.Ignore(in)
 		return nil
 	}
 	if t.cfg.MaxConns > 0 && t.connCount.Load() >= int64(t.cfg.MaxConns) {
 		t.stats.tooManyConns.Add(1)
+		t.noteFlight(in.RemoteAddr(), FlightRefused)
 		return t.ep.Refuse(in)
 	}
 	half := int(t.handshakes.Load()) + l.waiting()
 	if half >= t.cfg.MaxHandshakes {
 		// The client tries again, and later there may be room.
 		t.stats.tooManyHandshakes.Add(1)
+		t.noteFlight(in.RemoteAddr(), FlightDropped)
 		t.ep.Ignore(in)
 		return nil
 	}
@@ -157,15 +160,19 @@ func (t *Transport) incoming(now time.Time, in *quic.Incoming) (answer []byte) {
 	if retry && !in.Validated() {
 		b, err := t.ep.Retry(now, in)
 		if err != nil {
+			t.noteFlight(in.RemoteAddr(), FlightDropped)
 			return nil // the rate of replies is exhausted
 		}
+		t.noteFlight(in.RemoteAddr(), FlightRetried)
 		return b
 	}
 	if !l.push(now, in) {
 		t.stats.tooManyHandshakes.Add(1)
+		t.noteFlight(in.RemoteAddr(), FlightDropped)
 		t.ep.Ignore(in)
 		return nil
 	}
+	t.noteFlight(in.RemoteAddr(), FlightQueued)
 	t.armPending(now)
 	return nil
 }

@@ -76,6 +76,7 @@ func (c *Conn) shutdown() {
 func (t *Transport) Close() error {
 	t.closeOnce.Do(func() {
 		t.closeErr = t.close()
+		t.noteEnd()
 		close(t.closeDone)
 	})
 	<-t.closeDone

@@ -19,7 +19,7 @@ func TestOneTransportForBothRoles(t *testing.T) {
 	for i := range ts {
 		cfg := serverConfig()
 		_, cfg.QUIC.TLS.RootCAs = testCert()
-		tr, err := listenTransport("udp", "127.0.0.1:0", cfg)
+		tr, err := Open("udp", "127.0.0.1:0", cfg)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"github.com/frittata-go/frittata/quic"
+	"github.com/frittata-go/frittata/udp"
 )
 
 // Stats are the counters of a Transport since it was made, and its gauges.
@@ -11,6 +12,12 @@ type Stats struct {
 	Conns      int // that are not gone
 	Open       int // of these, those that are not closed
 	Handshakes int // of a server, under way
+
+	ConnsDialed         uint64
+	ConnsAccepted       uint64 // by Start or Handshake
+	ConnsClosed         uint64
+	HandshakesCompleted uint64
+	HandshakesFailed    uint64 // of connections that closed before
 
 	DatagramsReceived uint64
 	BytesReceived     uint64 // UDP payload
@@ -30,6 +37,10 @@ type Stats struct {
 	TooManyHandshakes uint64 // and those that MaxHandshakes or MaxPending did
 
 	Endpoint quic.EndpointCounts
+
+	// Socket are those of a *udp.Conn, or of another Socket that has a method
+	// Stats like it. Else they are zero.
+	Socket udp.Stats
 }
 
 type counters struct {
@@ -39,28 +50,35 @@ type counters struct {
 	writeErrors, unsent, readErrors  atomic.Uint64
 	inboxDropped, spilled, panics    atomic.Uint64
 	tooManyConns, tooManyHandshakes  atomic.Uint64
+	dialed, accepted, closed         atomic.Uint64
+	handshakesDone, handshakesFailed atomic.Uint64
 }
 
 // Stats returns a snapshot of the counters.
 func (t *Transport) Stats() Stats {
 	n := &t.stats
 	s := Stats{
-		Handshakes:        int(t.handshakes.Load()),
-		DatagramsReceived: n.received.Load(),
-		BytesReceived:     n.bytesReceived.Load(),
-		Batches:           n.batches.Load(),
-		Turns:             n.turns.Load(),
-		TrainsSent:        n.trains.Load(),
-		DatagramsSent:     n.sent.Load(),
-		BytesSent:         n.bytesSent.Load(),
-		WriteErrors:       n.writeErrors.Load(),
-		DatagramsUnsent:   n.unsent.Load(),
-		ReadErrors:        n.readErrors.Load(),
-		InboxDropped:      n.inboxDropped.Load(),
-		Spilled:           n.spilled.Load(),
-		Panics:            n.panics.Load(),
-		TooManyConns:      n.tooManyConns.Load(),
-		TooManyHandshakes: n.tooManyHandshakes.Load(),
+		Handshakes:          int(t.handshakes.Load()),
+		ConnsDialed:         n.dialed.Load(),
+		ConnsAccepted:       n.accepted.Load(),
+		ConnsClosed:         n.closed.Load(),
+		HandshakesCompleted: n.handshakesDone.Load(),
+		HandshakesFailed:    n.handshakesFailed.Load(),
+		DatagramsReceived:   n.received.Load(),
+		BytesReceived:       n.bytesReceived.Load(),
+		Batches:             n.batches.Load(),
+		Turns:               n.turns.Load(),
+		TrainsSent:          n.trains.Load(),
+		DatagramsSent:       n.sent.Load(),
+		BytesSent:           n.bytesSent.Load(),
+		WriteErrors:         n.writeErrors.Load(),
+		DatagramsUnsent:     n.unsent.Load(),
+		ReadErrors:          n.readErrors.Load(),
+		InboxDropped:        n.inboxDropped.Load(),
+		Spilled:             n.spilled.Load(),
+		Panics:              n.panics.Load(),
+		TooManyConns:        n.tooManyConns.Load(),
+		TooManyHandshakes:   n.tooManyHandshakes.Load(),
 	}
 	t.mu.Lock()
 	s.Conns, s.Open = len(t.conns), t.open
@@ -68,5 +86,8 @@ func (t *Transport) Stats() Stats {
 	t.epMu.Lock()
 	s.Endpoint = t.ep.Counts()
 	t.epMu.Unlock()
+	if sock, ok := t.socket.(interface{ Stats() udp.Stats }); ok {
+		s.Socket = sock.Stats()
+	}
 	return s
 }

@@ -37,6 +37,8 @@ type Transport struct {
 	attached    bool           // there is no receive half; see Attach
 	routes      func(*quic.RouteChanges)
 
+	readLog, writeLog, unreachableLog occasional
+
 	// epMu is held for a batch of datagrams, never for a turn. Under it only the
 	// mutex of a listener is taken.
 	epMu         sync.Mutex
@@ -65,10 +67,19 @@ type preparedTLS struct{ from, to *tls.Config }
 // there is an error. cfg may be nil for a Transport whose connections are all
 // given a configuration of their own.
 func NewTransport(s Socket, cfg *Config) (*Transport, error) {
+	t, err := startTransport(s, cfg)
+	if err == nil {
+		t.logSocket(slog.LevelWarn)
+	}
+	return t, err
+}
+
+func startTransport(s Socket, cfg *Config) (*Transport, error) {
 	t, err := newTransport(s, cfg)
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
+	t.noteOpened()
 	t.wg.Add(1)
 	go t.router.loop()
 	return t, nil
@@ -147,15 +158,6 @@ func (t *Transport) startRunner() {
 	go t.runner()
 }
 
-var silent = slog.New(slog.DiscardHandler)
-
-func (t *Transport) logger() *slog.Logger {
-	if t.cfg.Logger != nil {
-		return t.cfg.Logger
-	}
-	return silent
-}
-
 // LocalAddr returns the socket's address.
 func (t *Transport) LocalAddr() netip.AddrPort { return t.local }
 
@@ -218,6 +220,11 @@ func (t *Transport) register(c *Conn) error {
 	t.conns[c] = struct{}{}
 	t.connCount.Store(int64(len(t.conns)))
 	t.open++
+	if c.client {
+		t.stats.dialed.Add(1)
+	} else {
+		t.stats.accepted.Add(1)
+	}
 	t.wg.Add(1)
 	return nil
 }
@@ -273,6 +280,7 @@ func (t *Transport) dial(ctx context.Context, remote netip.AddrPort, serverName 
 	remote = netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port())
 	c := newConn(t, app, remote)
 	c.ownsT = owns
+	c.client = true
 	c.hs = &handshake{wake: make(chan struct{}, 1), serverName: serverName, cfg: qcfg}
 	c.strand.runOwned()
 	if err := t.register(c); err != nil {

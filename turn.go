@@ -36,6 +36,7 @@ func (c *Conn) turnOut(w *worker) (requeue bool) {
 	c.writes()
 	c.maybeClosed()
 	writable := c.io.Writable()
+	c.maxWritable = max(c.maxWritable, writable)
 	more := c.flush(w)
 	// Sending makes room: the application may have more to say, and no packet is
 	// due that would ask it.
@@ -244,6 +245,7 @@ func (c *Conn) settle(w *worker) (gone bool) {
 	if c.closing {
 		if !c.told {
 			c.told = true
+			c.noteClosed(w.now)
 			c.noteReady()
 			close(c.closed)
 			c.t.connClosed(c)
@@ -278,10 +280,10 @@ func (c *Conn) noteEstablished() {
 	state := c.qc.TLS()
 	c.times.Established = c.w.now
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.local = c.qc.LocalAddr()
 	c.info = &HandshakeInfo{
 		Conn:       c,
+		Client:     c.client,
 		TLS:        state,
 		ServerName: state.ServerName,
 		ALPN:       state.NegotiatedProtocol,
@@ -290,6 +292,11 @@ func (c *Conn) noteEstablished() {
 		EarlyData:  c.io.Handshaking(),
 		Retried:    c.retried,
 		Times:      c.times,
+	}
+	c.mu.Unlock()
+	c.t.stats.handshakesDone.Add(1)
+	if m := c.t.cfg.Metrics; m != nil {
+		m.ConnEstablished(c.info)
 	}
 }
 

@@ -35,6 +35,7 @@ func (t *Transport) writeTrain(out *udp.Train, data []byte, train *quic.Train) e
 	}
 	if err != nil {
 		n.writeErrors.Add(1)
+		t.logWrite(err, train)
 	}
 	return err
 }
