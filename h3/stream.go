@@ -235,16 +235,23 @@ func (c *Conn) skip(st *streamState) (done bool, err error) {
 	return true, nil
 }
 
-// scratchSize is what a connection keeps for what comes in, in bytes: most heads are smaller.
-const scratchSize = 2 << 10
+// What a connection keeps for what comes in, in bytes: most heads are smaller.
+const (
+	minScratch  = 512
+	scratchSize = 2 << 10 // at most
+)
 
 // scratchOf returns n bytes that are valid until the next call.
 func (c *Conn) scratchOf(n int) []byte {
 	if n > scratchSize {
 		return make([]byte, n)
 	}
-	if c.scratch == nil {
-		c.scratch = make([]byte, scratchSize)
+	if n > len(c.scratch) {
+		size := minScratch
+		for size < n {
+			size *= 2
+		}
+		c.scratch = make([]byte, size)
 	}
 	return c.scratch[:n]
 }
