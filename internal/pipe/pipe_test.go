@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -479,5 +480,35 @@ func BenchmarkWritePopPushRead(b *testing.B) {
 		c, _ := w.Pop()
 		r.Push(c)
 		r.Read(data)
+	}
+}
+
+// TestReadersShareAPiece has two goroutines wait for what comes as one piece, of
+// which each takes a part.
+func TestReadersShareAPiece(t *testing.T) {
+	for range 100 {
+		var r Reader
+		r.Init(newLoop(), 0)
+		read := make(chan byte, 2)
+		for range 2 {
+			go func() {
+				var b [1]byte
+				r.Read(b[:])
+				read <- b[0]
+			}()
+		}
+		for waiting := int32(0); waiting < 2; runtime.Gosched() {
+			r.p.mu.Lock()
+			waiting = r.p.waiters
+			r.p.mu.Unlock()
+		}
+		r.Push(&chunk.Buffer{B: []byte("ab")})
+		for range 2 {
+			select {
+			case <-read:
+			case <-time.After(20 * time.Second):
+				t.Fatal("a reader waits although something is there for it")
+			}
+		}
 	}
 }

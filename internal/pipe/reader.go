@@ -161,12 +161,22 @@ func (r *Reader) Read(b []byte) (n int, err error) {
 		}
 		p.pop().Release()
 	}
+	p.passOn()
 	wake := p.unhold()
 	p.mu.Unlock()
 	if wake {
 		p.strand.Wake()
 	}
 	return n, nil
+}
+
+// passOn wakes another goroutine that reads, if there is something left for it:
+// what was pushed has woken one for each piece, and that one may have taken less, or one
+// that was awake anyway may have come before it. It is called with mu held.
+func (p *pipe) passOn() {
+	if p.waiters > 0 && p.head < len(p.bufs) {
+		p.cond.Signal()
+	}
 }
 
 // ReadBuf is like Read, but passes a whole buffer, and its ownership with it.
@@ -178,6 +188,7 @@ func (r *Reader) ReadBuf() (*chunk.Buffer, error) {
 		return nil, err
 	}
 	b := p.pop()
+	p.passOn()
 	wake := p.unhold()
 	p.mu.Unlock()
 	if wake {
