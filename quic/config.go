@@ -46,7 +46,7 @@ type Config struct {
 	// InsecureFakeHandshake replaces TLS by a deterministic exchange with no
 	// security at all, for simulators and fuzzing. Both ends must set it. Of
 	// TLS only NextProtos is used.
-	InsecureFakeHandshake bool
+	InsecureFakeHandshake bool `json:"-"`
 
 	// Rand is read once for each connection, for the seed of all that it
 	// chooses at random. The default is crypto/rand.Reader.

@@ -15,7 +15,7 @@ const module = "github.com/frittata-go/frittata"
 // which others it may import. A package may import what lies in an internal
 // folder of its own. What is not listed may import nothing of the module.
 var allowed = map[string][]string{
-	"quic":                   {"quic/congestion", "internal/chunk"},
+	"quic":                   {"quic/congestion", "internal/chunk", "internal/settings"},
 	"quic/congestion":        {},
 	"quic/internal/wire":     {"quic/internal/ranges"},
 	"quic/internal/stream":   {"quic/internal/ranges", "internal/chunk"},
@@ -25,7 +25,8 @@ var allowed = map[string][]string{
 	"h3":                     {"quic", "h3/qpack"},
 	"internal/chunk":         {},
 	"internal/pipe":          {"internal/chunk"},
-	"":                       {"quic", "udp", "internal/chunk", "internal/pipe"},
+	"internal/settings":      {},
+	"":                       {"quic", "udp", "internal/chunk", "internal/pipe", "internal/settings"},
 	"h3driver":               {"", "quic", "h3", "internal/chunk", "internal/pipe"},
 	"http3":                  {"", "quic", "h3", "h3driver", "internal/chunk", "internal/pipe"},
 	"internal/sim":           {"quic"},
