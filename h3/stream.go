@@ -246,7 +246,7 @@ func (c *Conn) scratchOf(n int) []byte {
 	if n > scratchSize {
 		return make([]byte, n)
 	}
-	if n > len(c.scratch) {
+	if c.scratch == nil || n > len(c.scratch) {
 		size := minScratch
 		for size < n {
 			size *= 2
