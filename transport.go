@@ -182,6 +182,7 @@ func (t *Transport) connConfig(cfg *quic.Config, prepare func(*tls.Config) *tls.
 		return nil, err
 	}
 	c.TLS = prepare(c.TLS)
+	c.ConfigForClient = outside(c.ConfigForClient)
 	return &c, nil
 }
 

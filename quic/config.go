@@ -43,6 +43,16 @@ type Config struct {
 	// ticket keys.
 	TLS *tls.Config
 
+	// ConfigForClient, if it is not nil, is asked by a server for the settings of
+	// a connection once the client has told whom it wants, and before it is told the limits. Nil
+	// means that this Config stays. Of another one count the timeouts, KeepAlive,
+	// limits, windows, buffers and queues, EnableDatagrams, MaxUDPPayload and DisablePathMTUDiscovery; HandshakeTimeout
+	// goes on from the connection's begin. All else, which is in use already, stays. TLS may be nil: for
+	// other certificates there is tls.Config.GetConfigForClient, which is called before.
+	//
+	// An error closes the connection, with the code and reason of a *TransportError that it wraps, else with CONNECTION_REFUSED.
+	ConfigForClient func(ClientInfo) (*Config, error)
+
 	// InsecureFakeHandshake replaces TLS by a deterministic exchange with no
 	// security at all, for simulators and fuzzing. Both ends must set it. Of
 	// TLS only NextProtos is used.

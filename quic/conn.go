@@ -84,13 +84,8 @@ func Accept(now time.Time, in *Incoming, cfg *Config) (*Conn, error) {
 	p.validated = in.validated
 	c.setActive(p)
 	c.setInitialKeys(in.dstID.Bytes())
-	params := c.localParams()
-	params.OriginalDstID = wire.NewConnID(in.origDstID.Bytes())
-	params.HasOriginalDstID = true
-	if in.retried {
-		params.RetrySrcID, params.HasRetrySrcID = wire.NewConnID(in.retrySrcID.Bytes()), true
-	}
-	if err := c.startHandshake("", &params); err != nil {
+	c.hs.retried, c.hs.retrySrcID = in.retried, in.retrySrcID
+	if err := c.startHandshake(""); err != nil {
 		return nil, err
 	}
 	for i := range in.datagrams {
@@ -117,8 +112,7 @@ func Connect(now time.Time, cfg *Config, remote netip.AddrPort, serverName strin
 	p.validated = true
 	c.setActive(p)
 	c.setInitialKeys(c.ids.remote[0].id.Bytes())
-	params := c.localParams()
-	if err := c.startHandshake(serverName, &params); err != nil {
+	if err := c.startHandshake(serverName); err != nil {
 		return nil, err
 	}
 	return c, nil

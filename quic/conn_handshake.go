@@ -40,6 +40,7 @@ type handshakeState struct {
 	complete      bool    // RFC 9001, Section 4.1.1
 	confirmed     bool    // RFC 9001, Section 4.1.2
 	done          sentVal // HANDSHAKE_DONE
+	undecided     bool    // Config.ConfigForClient is to be asked before our parameters are told
 	retrySrcID    ConnID
 	retried       bool
 	token         []byte // of a Retry, for the client's Initials
@@ -102,7 +103,14 @@ func (c *Conn) localParams() wire.TransportParameters {
 	if cfg.EnableDatagrams {
 		p.MaxDatagramFrameSize = maxDatagramFrame
 	}
-	if !c.client && cfg.StatelessResetKey != nil {
+	if c.client {
+		return p
+	}
+	p.OriginalDstID, p.HasOriginalDstID = wire.NewConnID(c.ids.origDst.Bytes()), true
+	if c.hs.retried {
+		p.RetrySrcID, p.HasRetrySrcID = wire.NewConnID(c.hs.retrySrcID.Bytes()), true
+	}
+	if cfg.StatelessResetKey != nil {
 		p.StatelessResetToken = c.ids.local[0].token
 		p.HasStatelessResetToken = true
 	}
@@ -110,7 +118,7 @@ func (c *Conn) localParams() wire.TransportParameters {
 }
 
 // startHandshake makes the handshaker and lets a client write its first flight.
-func (c *Conn) startHandshake(serverName string, params *wire.TransportParameters) error {
+func (c *Conn) startHandshake(serverName string) error {
 	h := &c.hs
 	if c.cfg.InsecureFakeHandshake {
 		h.tls = handshake.NewFake(c.client, serverName, c.cfg.TLS.NextProtos, rngReader{c.rng})
@@ -121,13 +129,25 @@ func (c *Conn) startHandshake(serverName string, params *wire.TransportParameter
 		}
 		h.tls = t
 	}
-	h.tls.SetParams(params.Append(nil))
-	if err := h.tls.Start(); err != nil {
+	err := error(nil)
+	if h.undecided = !c.client && c.cfg.ConfigForClient != nil; !h.undecided {
+		err = c.setParams()
+	}
+	if err == nil {
+		err = h.tls.Start()
+	}
+	if err != nil {
 		h.tls.Close()
 		return err
 	}
 	c.pumpHandshake()
 	return nil
+}
+
+// setParams tells the handshaker our transport parameters.
+func (c *Conn) setParams() error {
+	p := c.localParams()
+	return c.hs.tls.SetParams(p.Append(nil))
 }
 
 // rngReader reads from the connection's own source of randomness.
@@ -243,6 +263,12 @@ func (c *Conn) handleHandshakeEvent(ev *handshake.Event) (err error) {
 		}
 		c.spaces[space].crypto.send.Write(c.cfg.Buffers, ev.Data)
 	case handshake.EventPeerParams:
+		if c.hs.undecided {
+			c.hs.undecided = false
+			if err := c.decideConfig(); err != nil {
+				return err
+			}
+		}
 		return c.handlePeerParams(ev.Data)
 	case handshake.EventDone:
 		return c.onHandshakeComplete()

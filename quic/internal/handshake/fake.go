@@ -64,8 +64,20 @@ type fake struct {
 	events events
 }
 
-func (f *fake) SetParams(p []byte) {
+func (f *fake) SetParams(p []byte) error {
+	switch {
+	case f.closed:
+		return errClosed
+	case f.err != nil:
+		return f.err
+	case f.set:
+		return errParamsTwice
+	}
 	f.params, f.set = slices.Clone(p), true
+	if f.protocol == "" {
+		return nil
+	}
+	return f.writeServerFlight() // which has waited for them
 }
 
 func (f *fake) Start() error {
@@ -74,7 +86,7 @@ func (f *fake) Start() error {
 		return errClosed
 	case f.started:
 		return errStarted
-	case !f.set:
+	case !f.set && f.client:
 		return errParams
 	case len(f.alpn) == 0:
 		return errNoALPN
@@ -144,7 +156,7 @@ func (f *fake) HandleCrypto(l Level, b []byte) error {
 // checkHeader refuses a message before it is buffered.
 func (f *fake) checkHeader() error {
 	t := f.frame.head[0]
-	if t != f.want && !(f.done && f.client && t == typeNewSessionTicket) {
+	if (f.want == 0 || t != f.want) && !(f.done && f.client && t == typeNewSessionTicket) {
 		return f.fail(alertUnexpectedMessage, fmt.Errorf("handshake: message of type %d, expected %d", t, f.want))
 	}
 	if f.frame.left > maxFakeMessage {
@@ -205,7 +217,15 @@ func (f *fake) handleClientHello(body []byte) error {
 		return err
 	}
 	f.events.push(Event{Kind: EventPeerParams, Data: slices.Clone(params)})
+	f.want = 0
+	if !f.set {
+		return nil
+	}
+	return f.writeServerFlight()
+}
 
+// writeServerFlight is all that a server says.
+func (f *fake) writeServerFlight() error {
 	hello := slices.Clone(f.randoms[fakeRandomLen:])
 	f.writeMessage(LevelInitial, typeServerHello, pad(hello, fakeServerHelloSize))
 	f.pushSecrets(EventWriteSecret, LevelHandshake)

@@ -81,17 +81,19 @@ var (
 )
 
 var (
-	errClosed     = errors.New("handshake: closed")
-	errStarted    = errors.New("handshake: started twice")
-	errParams     = errors.New("handshake: started without transport parameters")
-	errNoProtocol = errors.New("handshake: no application protocol was negotiated")
-	errNoALPN     = errors.New("handshake: no application protocols: NextProtos is required (RFC 9001, Section 8.1)")
+	errClosed      = errors.New("handshake: closed")
+	errStarted     = errors.New("handshake: started twice")
+	errParams      = errors.New("handshake: started without transport parameters")
+	errParamsTwice = errors.New("handshake: transport parameters set twice")
+	errNoProtocol  = errors.New("handshake: no application protocol was negotiated")
+	errNoALPN      = errors.New("handshake: no application protocols: NextProtos is required (RFC 9001, Section 8.1)")
 )
 
 // A Handshaker is one side of a handshake. Errors that the peer has to be told are of type [*AlertError].
 type Handshaker interface {
-	// SetParams sets our transport parameters, encoded. It comes before Start, on both sides.
-	SetParams(p []byte)
+	// SetParams sets our transport parameters, encoded, once. A client does so before Start. A server may wait for EventPeerParams: the handshake goes
+	// on then, State has the server name and the protocol, and the error is as of HandleCrypto.
+	SetParams(p []byte) error
 	Start() error
 	// HandleCrypto takes bytes of CRYPTO frames, in order. It does not retain b. On an error, events that precede it are still there. An error is final: it is returned from then on.
 	HandleCrypto(l Level, b []byte) error

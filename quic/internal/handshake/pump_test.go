@@ -14,6 +14,7 @@ type end struct {
 	read   [3][]byte // secrets by level
 	write  [3][]byte
 	params []byte
+	late   []byte // our own, that wait for the peer's
 	done   bool
 	log    []string // events, in order
 	out    []chunk  // for the peer
@@ -43,6 +44,10 @@ func (e *end) drain() {
 			e.sent[ev.Level] += len(data)
 		case EventPeerParams:
 			e.params = data
+			if e.late != nil {
+				e.err = e.h.SetParams(e.late)
+				e.late = nil
+			}
 		case EventDone:
 			e.done = true
 		}

@@ -70,12 +70,21 @@ type tlsHandshaker struct {
 	state  tls.ConnectionState // after Close
 }
 
-func (h *tlsHandshaker) SetParams(p []byte) {
-	if h.q == nil || h.started {
-		return
+func (h *tlsHandshaker) SetParams(p []byte) error {
+	switch {
+	case h.q == nil:
+		return errClosed
+	case h.err != nil:
+		return h.err
+	case h.params:
+		return errParamsTwice
 	}
 	h.params = true
 	h.q.SetTransportParameters(append([]byte{}, p...)) // not nil, which would mean that there are none yet
+	if !h.started {
+		return nil
+	}
+	return h.finish(nil)
 }
 
 func (h *tlsHandshaker) Start() error {
@@ -84,7 +93,7 @@ func (h *tlsHandshaker) Start() error {
 		return errClosed
 	case h.started:
 		return errStarted
-	case !h.params:
+	case !h.params && h.client:
 		return errParams
 	}
 	h.started = true

@@ -1,0 +1,55 @@
+package frittata
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/frittata-go/frittata/quic"
+)
+
+// A server chooses limits by the client's wish; the callback may take its time.
+func TestConfigForClient(t *testing.T) {
+	noLeaks(t)
+	cfg := serverConfig()
+	no := errors.New("no such name")
+	infos := make(chan quic.ClientInfo, 2)
+	cfg.QUIC.ConfigForClient = func(info quic.ClientInfo) (*quic.Config, error) {
+		infos <- info
+		if info.ServerName != "example.org" {
+			return nil, no
+		}
+		return &quic.Config{MaxStreamsBidi: 2, MaxIdleTimeout: time.Hour}, nil
+	}
+	l := listen(t, cfg)
+	serve(t, l, func() Application { return newEcho() })
+	tr, err := Open("udp", "127.0.0.1:0", clientConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tr.Close()
+	opened := make(chan int, 1)
+	c, err := tr.Dial(testContext(t), l.Addr(), "example.org", nil, &app{established: func(qc *quic.Conn, _ HandshakeInfo) error {
+		n := 0
+		for {
+			if _, err := qc.OpenStream(quic.Bidi); err != nil {
+				opened <- n
+				return nil
+			}
+			n++
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := <-opened; n != 2 {
+		t.Errorf("%d streams could be opened", n)
+	}
+	if info := <-infos; info.ALPN != "test" || info.RemoteAddr != c.LocalAddr() {
+		t.Errorf("%+v", info)
+	}
+	_, err = tr.Dial(testContext(t), l.Addr(), "localhost", nil, &app{})
+	if te, ok := errors.AsType[*quic.TransportError](err); !ok || te.Code != quic.ConnectionRefused || !te.Remote {
+		t.Errorf("refused with %v", err)
+	}
+}
