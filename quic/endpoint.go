@@ -51,6 +51,7 @@ const (
 	DropToken                             // an Initial whose destination ID only a Retry could have given, without such a token
 	DropRateLimited                       // a reply would have exceeded its rate
 	DropVersion                           // a version that is not spoken, in a datagram too small to answer
+	DropBusy                              // a first Initial while SetBusy holds
 
 	numDropReasons
 )
@@ -58,7 +59,7 @@ const (
 var dropNames = [...]string{
 	DropMalformed: "malformed", DropUnknownID: "unknown connection ID", DropPending: "pending",
 	DropPendingFull: "pending full", DropTooSmall: "too small", DropNotServer: "not a server",
-	DropToken: "token", DropRateLimited: "rate limited", DropVersion: "version",
+	DropToken: "token", DropRateLimited: "rate limited", DropVersion: "version", DropBusy: "busy",
 }
 
 // String names the reason; it is empty for no reason.
@@ -137,6 +138,7 @@ const minServerConnIDLen = 4
 type Endpoint struct {
 	cfg   EndpointConfig
 	idLen int
+	busy  bool      // see SetBusy
 	now   time.Time // the latest time that the caller told
 	rng   *randv2.ChaCha8
 
@@ -253,6 +255,11 @@ func (e *Endpoint) SetTokenKeys(k *TokenKeys) {
 		e.cfg.Tokens = k
 	}
 }
+
+// SetBusy tells whether new connections are unwelcome for the time being: first
+// Initials are dropped then, before anything is kept of them or computed for them, be it a
+// look at their token. Flights that wait already still get the rest of their datagrams.
+func (e *Endpoint) SetBusy(busy bool) { e.busy = busy }
 
 // setNow takes the caller's time. Time that runs backwards stands still.
 func (e *Endpoint) setNow(t time.Time) {

@@ -125,6 +125,9 @@ func (e *Endpoint) handleStrayLong(d *Datagram, inv *wire.Invariant) Verdict {
 
 // begin makes an Incoming of a client's first Initial.
 func (e *Endpoint) begin(key flightKey, d *Datagram, h *wire.Header) Verdict {
+	if e.busy {
+		return drop(DropBusy)
+	}
 	// The cap comes first: what it turns away costs no cryptography.
 	if !e.pendingRoom(len(d.Data)) {
 		return drop(DropPendingFull)

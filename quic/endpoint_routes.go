@@ -38,6 +38,15 @@ func (e *Endpoint) Apply(r *RouteChanges) {
 	}
 }
 
+// Knows tells whether the connection ID, one of ours, leads to a connection.
+func (e *Endpoint) Knows(id []byte) bool {
+	if len(id) == 0 || len(id) > MaxConnIDLen {
+		return false
+	}
+	_, ok := e.routes[NewConnID(id)]
+	return ok
+}
+
 func (e *Endpoint) addRoute(r *RouteChanges, id *ConnID) {
 	if id.Len() == 0 {
 		if e.idLen == 0 {
