@@ -14,7 +14,7 @@ import (
 type RetryPolicy uint8
 
 const (
-	// RetryAuto sends a Retry while a quarter of MaxHandshakes is in use.
+	// RetryAuto sends a Retry while Config.Admission says so.
 	RetryAuto RetryPolicy = iota
 	// RetryAlways sends a Retry to every client.
 	RetryAlways
@@ -38,7 +38,7 @@ type Config struct {
 	// Retry tells when clients have to prove their address. Default RetryAuto.
 	Retry RetryPolicy
 
-	// MaxConns limits the connections of the Transport; a server refuses more.
+	// MaxConns limits the connections of the Transport, or of all in a group; a server refuses more.
 	// Default 100000; negative: no limit.
 	MaxConns int
 
@@ -49,6 +49,9 @@ type Config struct {
 
 	// MaxPending limits the first flights that wait for Accept. Default 1024.
 	MaxPending int
+
+	// Admission has more limits for new clients of a server.
+	Admission Admission
 
 	// PendingAge is how long a first flight waits for a decision before it is
 	// forgotten. Default 5 s.

@@ -46,6 +46,7 @@ type Conn struct {
 	mu       sync.Mutex // a leaf, for what is below
 	box      []boxed
 	boxBytes int
+	boxHalf  bool // what is in box counts as memory of half-open connections
 	cmds     []func(*quic.Conn)
 	gone     bool
 	err      error // why it is closed, once that is so

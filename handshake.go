@@ -3,7 +3,6 @@ package frittata
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"runtime"
 	"time"
 
 	"github.com/frittata-go/frittata/quic"
@@ -17,13 +16,6 @@ type handshake struct {
 	serverName string         // of a client
 	cfg        *quic.Config
 }
-
-// handshakeSlots bounds the goroutines that compute a handshake at the same
-// time, so that a flood of them leaves processors to established connections.
-var handshakeSlots = make(chan struct{}, runtime.GOMAXPROCS(0))
-
-func enterHandshake() { handshakeSlots <- struct{}{} }
-func leaveHandshake() { <-handshakeSlots }
 
 // runHandshake is the goroutine of a handshake. It runs the turns of the strand, which
 // is its own, until all that is left needs little computing.
@@ -128,6 +120,7 @@ func (c *Conn) stillborn(err error) {
 	if in := c.hs.in; in != nil {
 		c.t.epMu.Lock()
 		c.t.ep.Ignore(in)
+		c.t.notePending()
 		c.t.epMu.Unlock()
 	}
 	c.mu.Lock()
@@ -146,6 +139,13 @@ func (c *Conn) endHandshake() {
 	if c.halfOpen {
 		c.halfOpen = false
 		c.t.handshakes.Add(-1)
+		c.t.load.handshakes.Add(-1)
+		c.mu.Lock()
+		if c.boxHalf {
+			c.t.load.inbox.Add(-int64(c.boxBytes))
+			c.boxHalf = false
+		}
+		c.mu.Unlock()
 	}
 }
 

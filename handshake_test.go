@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -133,7 +134,7 @@ func TestBlockedTLSCallbacks(t *testing.T) {
 	l := listen(t, cfg)
 	serve(t, l, func() Application { return &app{} })
 	var wg sync.WaitGroup
-	for range 2*cap(handshakeSlots) + 1 {
+	for range 2*runtime.GOMAXPROCS(0) + 1 {
 		wg.Go(func() {
 			cfg := clientConfig()
 			cfg.QUIC.TLS.ServerName = "example.org"
@@ -145,7 +146,7 @@ func TestBlockedTLSCallbacks(t *testing.T) {
 			_ = c.Transport().Close()
 		})
 	}
-	for deadline := time.Now().Add(testTime); l.Transport().Stats().Handshakes < 2*cap(handshakeSlots)+1; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(testTime); l.Transport().Stats().Handshakes < 2*runtime.GOMAXPROCS(0)+1; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the handshakes did not begin")
 		}

@@ -37,11 +37,16 @@ type boxed struct {
 }
 
 // keep copies a run to the inbox. What does not fit is dropped and counted: to
-// the connection it is as if the network had lost it.
+// the connection it is as if the network had lost it. A client whose handshake
+// takes long, maybe because a callback of tls.Config does, has less room.
 func (c *Conn) keep(r *run) {
 	t := c.t
 	c.mu.Lock()
-	if c.gone || c.boxBytes+len(r.data) > t.cfg.InboxBytes {
+	limit := t.cfg.InboxBytes
+	if c.boxHalf {
+		limit = min(limit, halfOpenInboxBytes)
+	}
+	if c.gone || c.boxBytes+len(r.data) > limit {
 		c.mu.Unlock()
 		t.stats.inboxDropped.Add(uint64(len(r.data)))
 		return
@@ -52,6 +57,9 @@ func (c *Conn) keep(r *run) {
 	k.data, k.next = b.B, 0
 	c.box = append(c.box, k)
 	c.boxBytes += len(r.data)
+	if c.boxHalf {
+		t.load.inbox.Add(int64(len(r.data)))
+	}
 	c.mail.Store(true)
 	c.mu.Unlock()
 }
@@ -63,7 +71,7 @@ func (c *Conn) takeMail(w *worker) {
 	}
 	c.mu.Lock()
 	box, cmds := c.box, c.cmds
-	c.box, c.cmds, c.boxBytes = nil, nil, 0
+	c.emptyBox()
 	c.mail.Store(false)
 	c.mu.Unlock()
 	for i := range box {
@@ -78,6 +86,14 @@ func (c *Conn) takeMail(w *worker) {
 	if cap(box) > 0 || cap(cmds) > 0 {
 		c.giveBack(box, cmds)
 	}
+}
+
+// emptyBox forgets what is in the inbox. It is called with mu held.
+func (c *Conn) emptyBox() {
+	if c.boxHalf {
+		c.t.load.inbox.Add(-int64(c.boxBytes))
+	}
+	c.box, c.cmds, c.boxBytes = nil, nil, 0
 }
 
 // keptEntries is how many entries the lists of an inbox keep their memory for.

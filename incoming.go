@@ -13,6 +13,7 @@ import (
 // Config.PendingAge it is forgotten.
 type IncomingConn struct {
 	l   *Listener
+	t   *Transport // that it came to
 	in  *quic.Incoming
 	cfg *quic.Config
 }
@@ -21,7 +22,7 @@ type IncomingConn struct {
 func (in *IncomingConn) RemoteAddr() netip.AddrPort { return in.in.RemoteAddr() }
 
 // LocalAddr returns the address that the flight came to, as far as the system tells it.
-func (in *IncomingConn) LocalAddr() netip.AddrPort { return in.l.t.localAddr(in.in.LocalAddr()) }
+func (in *IncomingConn) LocalAddr() netip.AddrPort { return in.t.localAddr(in.in.LocalAddr()) }
 
 // Validated tells whether the client has answered a Retry, and so receives at RemoteAddr.
 func (in *IncomingConn) Validated() bool { return in.in.Validated() }
@@ -29,7 +30,7 @@ func (in *IncomingConn) Validated() bool { return in.in.Validated() }
 // SetConfig sets what Start and Handshake use instead of the Listener's
 // configuration: other limits, say, for some clients.
 func (in *IncomingConn) SetConfig(cfg *quic.Config) error {
-	qcfg, err := in.l.t.connConfig(cfg, serverTLS)
+	qcfg, err := in.t.connConfig(cfg, serverTLS)
 	if err != nil {
 		return err
 	}
@@ -62,11 +63,11 @@ func (in *IncomingConn) Handshake(ctx context.Context, app Application) (*Conn, 
 }
 
 func (in *IncomingConn) start(app Application, paused bool) (*Conn, error) {
-	t := in.l.t
+	t := in.t
 	c := newConn(t, app, in.in.RemoteAddr())
 	c.local = in.in.LocalAddr()
 	c.listener = in.l
-	c.halfOpen = true
+	c.halfOpen, c.boxHalf = true, true
 	c.paused.Store(paused)
 	c.retried = in.in.Validated()
 	c.times.Received = in.in.Received()
@@ -77,9 +78,14 @@ func (in *IncomingConn) start(app Application, paused bool) (*Conn, error) {
 		in.Ignore()
 		return nil, err
 	}
-	in.l.add(c)
+	if !in.l.add(c) {
+		c.stillborn(ErrTransportClosed)
+		t.wg.Done()
+		return nil, ErrTransportClosed
+	}
 	t.epMu.Lock()
 	ok := t.ep.Admit(in.in, c)
+	t.notePending()
 	t.epMu.Unlock()
 	if !ok {
 		c.hs.in = nil
@@ -103,9 +109,10 @@ func (in *IncomingConn) Retry() error {
 }
 
 func (in *IncomingConn) answer(make func(t *Transport) ([]byte, error)) error {
-	t := in.l.t
+	t := in.t
 	t.epMu.Lock()
 	b, err := make(t)
+	t.notePending()
 	b = append([]byte(nil), b...) // the endpoint's memory is used again
 	t.epMu.Unlock()
 	if err != nil {
@@ -119,8 +126,9 @@ func (in *IncomingConn) answer(make func(t *Transport) ([]byte, error)) error {
 
 // Ignore forgets the flight. The client gets no answer, and may try again.
 func (in *IncomingConn) Ignore() {
-	t := in.l.t
+	t := in.t
 	t.epMu.Lock()
 	t.ep.Ignore(in.in)
+	t.notePending()
 	t.epMu.Unlock()
 }

@@ -11,13 +11,15 @@ import (
 
 // Listener accepts connections. Its methods may be called by any goroutine.
 type Listener struct {
-	t     *Transport
-	cfg   *quic.Config
+	t     *Transport     // the first of ts
+	ts    []*Transport   // one, or those of a group
+	cfgs  []*quic.Config // of ts
 	ownsT bool
 
 	mu     sync.Mutex
 	queue  []*IncomingConn
 	closed bool
+	ending bool               // Shutdown was called
 	conns  map[*Conn]struct{} // accepted, not closed
 	quiet  chan struct{}      // closed when conns comes to be empty; nil unless somebody waits
 	more   chan struct{}      // has an entry if there may be something in queue
@@ -27,6 +29,12 @@ type Listener struct {
 // Listen begins to accept connections. cfg may be nil for the Transport's
 // Config.QUIC. A Transport has one Listener at a time.
 func (t *Transport) Listen(cfg *quic.Config) (*Listener, error) {
+	return acceptOn([]*Transport{t}, cfg)
+}
+
+// acceptOn is Listen for all Transports of a group.
+func acceptOn(ts []*Transport, cfg *quic.Config) (*Listener, error) {
+	t := ts[0]
 	qcfg, err := t.connConfig(cfg, serverTLS)
 	if err != nil {
 		return nil, err
@@ -35,29 +43,47 @@ func (t *Transport) Listen(cfg *quic.Config) (*Listener, error) {
 		return nil, errShortConnIDs
 	}
 	l := &Listener{
-		t: t, cfg: qcfg,
+		t: t, ts: ts,
 		conns: make(map[*Conn]struct{}),
 		more:  make(chan struct{}, 1),
 		end:   make(chan struct{}),
 	}
+	for _, t := range ts {
+		// The TLS configuration is one, so that a session can be resumed with each of them.
+		own := *qcfg
+		own.ConnIDs = t.cfg.QUIC.ConnIDs
+		l.cfgs = append(l.cfgs, &own)
+	}
+	for _, t := range ts {
+		if err := t.begin(l); err != nil {
+			l.stop(false)
+			return nil, err
+		}
+	}
+	return l, nil
+}
+
+// begin makes l the one that accepts.
+func (t *Transport) begin(l *Listener) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.ending {
-		return nil, ErrTransportClosed
+		return ErrTransportClosed
 	}
 	t.epMu.Lock()
 	defer t.epMu.Unlock()
 	if t.listener != nil {
-		return nil, ErrListening
+		return ErrListening
 	}
 	t.listener = l
-	return l, nil
+	t.refusing = false
+	return nil
 }
 
 // Addr returns the socket's address.
 func (l *Listener) Addr() netip.AddrPort { return l.t.local }
 
-// Transport returns the Transport that the Listener hangs on.
+// Transport returns the Transport that the Listener hangs on, the first of those of [ListenGroup].
 func (l *Listener) Transport() *Transport { return l.t }
 
 // Accept waits for a client's first flight. Nothing has been computed for it
@@ -114,15 +140,15 @@ func (l *Listener) trim(now time.Time) {
 	l.queue = l.queue[n:]
 }
 
-// push adds a first flight; false: there is no place for it.
-func (l *Listener) push(now time.Time, in *quic.Incoming) bool {
+// push adds a first flight that came to t; false: there is no place for it.
+func (l *Listener) push(now time.Time, t *Transport, in *quic.Incoming) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.trim(now)
 	if l.closed || len(l.queue) >= l.t.cfg.MaxPending {
 		return false
 	}
-	l.queue = append(l.queue, &IncomingConn{l: l, in: in, cfg: l.cfg})
+	l.queue = append(l.queue, &IncomingConn{l: l, t: t, in: in, cfg: l.cfgs[t.shard]})
 	l.notify()
 	return true
 }
@@ -132,49 +158,6 @@ func (l *Listener) waiting() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.queue)
-}
-
-// incoming decides on a first flight before anything is computed for it, and
-// returns what is to be answered. It is called with epMu held.
-func (t *Transport) incoming(now time.Time, in *quic.Incoming) (answer []byte) {
-	l := t.listener
-	if l == nil {
-		t.noteFlight(in.RemoteAddr(), FlightIgnored)
-		t.ep.Ignore(in)
-		return nil
-	}
-	if t.cfg.MaxConns > 0 && t.connCount.Load() >= int64(t.cfg.MaxConns) {
-		t.stats.tooManyConns.Add(1)
-		t.noteFlight(in.RemoteAddr(), FlightRefused)
-		return t.ep.Refuse(in)
-	}
-	half := int(t.handshakes.Load()) + l.waiting()
-	if half >= t.cfg.MaxHandshakes {
-		// The client tries again, and later there may be room.
-		t.stats.tooManyHandshakes.Add(1)
-		t.noteFlight(in.RemoteAddr(), FlightDropped)
-		t.ep.Ignore(in)
-		return nil
-	}
-	retry := t.cfg.Retry == RetryAlways || t.cfg.Retry == RetryAuto && half >= (t.cfg.MaxHandshakes+3)/4
-	if retry && !in.Validated() {
-		b, err := t.ep.Retry(now, in)
-		if err != nil {
-			t.noteFlight(in.RemoteAddr(), FlightDropped)
-			return nil // the rate of replies is exhausted
-		}
-		t.noteFlight(in.RemoteAddr(), FlightRetried)
-		return b
-	}
-	if !l.push(now, in) {
-		t.stats.tooManyHandshakes.Add(1)
-		t.noteFlight(in.RemoteAddr(), FlightDropped)
-		t.ep.Ignore(in)
-		return nil
-	}
-	t.noteFlight(in.RemoteAddr(), FlightQueued)
-	t.armPending(now)
-	return nil
 }
 
 // armPending sees to it that first flights that nobody decides on are
@@ -201,6 +184,7 @@ func (t *Transport) expirePending() {
 	t.epMu.Lock()
 	defer t.epMu.Unlock()
 	t.ep.HandleDeadline(now)
+	t.notePending()
 	t.pendingArmed = false
 	if l := t.listener; l != nil {
 		l.mu.Lock()
@@ -213,21 +197,32 @@ func (t *Transport) expirePending() {
 }
 
 // Close stops accepting: clients that were not accepted yet are forgotten.
-// Connections go on, unless the Listener was made by the function Listen: then
+// Connections go on, unless the Listener was made by [Listen] or [ListenGroup]: then
 // they are closed, and the socket too.
 func (l *Listener) Close() error {
-	l.stop()
+	l.stop(false)
 	if l.ownsT {
-		return l.t.Close()
+		return closeAll(l.ts)
 	}
 	return nil
 }
 
-func (l *Listener) stop() {
-	t := l.t
-	t.epMu.Lock()
-	if t.listener == l {
-		t.listener = nil
+// Drain stops accepting and leaves it at that: connections go on, until
+// Shutdown or Close. What becomes of clients that were not accepted yet, and of
+// those that come later, is the caller's choice. With refuse set they are told that the connection
+// is refused, and may go elsewhere at once. Without, they get no answer: for the case that
+// somebody else will take over the address, and answer when they try again.
+func (l *Listener) Drain(refuse bool) { l.stop(refuse) }
+
+// stop ends accepting. What it was told first holds.
+func (l *Listener) stop(refuse bool) {
+	for _, t := range l.ts {
+		t.epMu.Lock()
+		if t.listener == l {
+			t.listener = nil
+			t.refusing = refuse
+		}
+		t.epMu.Unlock()
 	}
 	l.mu.Lock()
 	queue := l.queue
@@ -238,20 +233,28 @@ func (l *Listener) stop() {
 	}
 	l.mu.Unlock()
 	for _, in := range queue {
-		t.ep.Ignore(in.in)
+		if refuse {
+			_ = in.Refuse() // which never fails
+		} else {
+			in.Ignore()
+		}
 	}
-	t.epMu.Unlock()
 }
 
-// Shutdown stops accepting and ends the accepted connections gracefully: see
-// [Transport.Shutdown]. Those that are left when ctx ends are closed, and the
-// error is that of ctx.
+// Shutdown drains and ends the accepted connections gracefully: it stops
+// accepting as Drain(false) does, unless Drain was called before; each
+// Application that is a [Shutdowner] is told (by HTTP/3 with a GOAWAY, say), and the connections
+// of others are closed. When all have closed, or ctx ends, those that are left are
+// closed, and the socket too if the Listener was made by [Listen] or [ListenGroup]. The error is
+// that of ctx if it ended first.
 func (l *Listener) Shutdown(ctx context.Context) error {
+	l.stop(false)
+	l.mu.Lock()
+	l.ending = true
+	l.mu.Unlock()
 	if l.ownsT {
-		l.stop()
-		return l.t.Shutdown(ctx)
+		return shutdown(ctx, l.ts)
 	}
-	l.stop()
 	l.mu.Lock()
 	conns := make([]*Conn, 0, len(l.conns))
 	for c := range l.conns {
@@ -282,10 +285,15 @@ func (l *Listener) Shutdown(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
-func (l *Listener) add(c *Conn) {
+// add takes in a connection; false: it came too late for Shutdown to tell it.
+func (l *Listener) add(c *Conn) bool {
 	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ending {
+		return false
+	}
 	l.conns[c] = struct{}{}
-	l.mu.Unlock()
+	return true
 }
 
 func (l *Listener) connClosed(c *Conn) {

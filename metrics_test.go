@@ -280,7 +280,7 @@ func TestMetricsOfFirstFlights(t *testing.T) {
 				defer func() { cancel(); <-first }()
 				<-r.flight
 			case FlightIgnored:
-				l.stop()
+				l.stop(false)
 			}
 			ctx, cancel := context.WithCancel(t.Context())
 			done := make(chan struct{})

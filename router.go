@@ -31,6 +31,8 @@ type router struct {
 	runs    []run                  // the batch, by connection
 	touched []*Conn                // who got something of it
 	replies []reply                // what the endpoint answered
+	strays  []stray                // what is for another Transport of the group, or may be
+	watched bool                   // of this batch: the endpoint knows whether clients are admitted
 }
 
 // reply is what the endpoint answers to a datagram. The bytes are in replyBytes.
@@ -140,6 +142,7 @@ func (r *router) route(n int) {
 	r.replies = r.replies[:0]
 	now := r.read
 	bytesIn, datagrams := 0, 0
+	r.watched = false
 	t.epMu.Lock()
 	for i := range r.msgs[:n] {
 		m := &r.msgs[i]
@@ -158,7 +161,7 @@ func (r *router) route(n int) {
 			if last != nil && sameShort(d, lastID) {
 				continue
 			}
-			c := r.handle(now, m, d)
+			c := r.handle(now, m, d, segment)
 			if c != last {
 				r.add(last, m, data[from:off], segment)
 				from, last = off, c
@@ -171,6 +174,9 @@ func (r *router) route(n int) {
 		r.add(last, m, data[from:], segment)
 	}
 	t.epMu.Unlock()
+	if len(r.strays) > 0 {
+		r.forward(now)
+	}
 	t.stats.received.Add(uint64(datagrams))
 	t.stats.bytesReceived.Add(uint64(bytesIn))
 	t.stats.batches.Add(1)
@@ -186,25 +192,47 @@ func sameShort(d, id []byte) bool {
 
 // handle asks the endpoint about one datagram and returns the connection that it is for, if any.
 // It is called with epMu held.
-func (r *router) handle(now time.Time, m *udp.Message, data []byte) *Conn {
+func (r *router) handle(now time.Time, m *udp.Message, data []byte, segment int) *Conn {
 	t := r.t
+	if t.group != nil && r.isStray(m, data, segment) {
+		return nil
+	}
+	if !r.watched && len(data) > 0 && data[0]&longHeader != 0 {
+		r.watched = true
+		t.watch(now)
+	}
+	c, answer := t.decide(now, m, data)
+	if answer != nil {
+		r.reply(m, answer)
+	}
+	return c
+}
+
+// longHeader is the bit of a packet's first byte that tells its form (RFC 8999, Section 5).
+const longHeader = 0x80
+
+// decide tells for whom a datagram is, or what is to be answered; the answer is valid until
+// the endpoint is used again. It is called with epMu held.
+func (t *Transport) decide(now time.Time, m *udp.Message, data []byte) (c *Conn, answer []byte) {
 	d := quic.Datagram{Data: data, Remote: m.Remote, Local: m.Local, ECN: quic.ECN(m.ECN)}
 	v := t.ep.Handle(now, &d)
 	switch v.Kind {
 	case quic.VerdictRoute:
-		return v.Route.(*Conn)
+		return v.Route.(*Conn), nil
 	case quic.VerdictDrop:
-		if v.Drop == quic.DropPendingFull {
+		switch v.Drop {
+		case quic.DropPendingFull:
+			t.noteFlight(m.Remote, FlightDropped)
+		case quic.DropBusy:
+			t.dropped(t.busyCause)
 			t.noteFlight(m.Remote, FlightDropped)
 		}
 	case quic.VerdictReply:
-		r.reply(m, v.Reply)
+		return nil, v.Reply
 	case quic.VerdictIncoming:
-		if b := t.incoming(now, v.Incoming); b != nil {
-			r.reply(m, b)
-		}
+		return nil, t.incoming(now, v.Incoming)
 	}
-	return nil
+	return nil, nil
 }
 
 // reply notes an answer, to be sent once the endpoint is not needed any more.

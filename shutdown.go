@@ -1,7 +1,9 @@
 package frittata
 
 import (
+	"cmp"
 	"context"
+	"sync"
 	"time"
 
 	"github.com/frittata-go/frittata/quic"
@@ -16,23 +18,48 @@ const closeWait = 2 * time.Second
 // are closed, and when all have closed, or ctx ends, the Transport is closed. The error is that of
 // ctx if it ended first.
 func (t *Transport) Shutdown(ctx context.Context) error {
-	conns, quiet := t.endNew()
-	for _, c := range conns {
-		c.shutdown()
+	return shutdown(ctx, []*Transport{t})
+}
+
+// shutdown is Shutdown for several. They are closed together, for where a datagram goes among
+// the sockets of a group depends on all of them.
+func shutdown(ctx context.Context, ts []*Transport) error {
+	quiet := make([]<-chan struct{}, len(ts))
+	for i, t := range ts {
+		var conns []*Conn
+		conns, quiet[i] = t.endNew()
+		for _, c := range conns {
+			c.shutdown()
+		}
 	}
 	var err error
-	if quiet != nil {
+	for i, t := range ts {
+		if quiet[i] == nil || err != nil {
+			continue
+		}
 		select {
-		case <-quiet:
+		case <-quiet[i]:
 		case <-t.closeDone:
 		case <-ctx.Done():
 			err = context.Cause(ctx)
 		}
 	}
-	if cerr := t.Close(); err == nil {
+	if cerr := closeAll(ts); err == nil {
 		err = cerr
 	}
 	return err
+}
+
+// closeAll closes them at the same time, and returns the first error.
+func closeAll(ts []*Transport) error {
+	errs := make([]error, len(ts))
+	var wg sync.WaitGroup
+	for i, t := range ts[1:] {
+		wg.Go(func() { errs[i+1] = t.Close() })
+	}
+	errs[0] = ts[0].Close()
+	wg.Wait()
+	return cmp.Or(errs...)
 }
 
 // endNew lets no more connections begin. It returns those that there are, and
@@ -54,7 +81,7 @@ func (t *Transport) endNew() ([]*Conn, <-chan struct{}) {
 	l := t.listener
 	t.epMu.Unlock()
 	if l != nil {
-		l.stop()
+		l.stop(false)
 	}
 	return conns, quiet
 }

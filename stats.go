@@ -2,6 +2,7 @@ package frittata
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/frittata-go/frittata/quic"
 	"github.com/frittata-go/frittata/udp"
@@ -34,7 +35,12 @@ type Stats struct {
 	Spilled           uint64 // turns that the router left to others
 	Panics            uint64 // of callbacks
 	TooManyConns      uint64 // connections that MaxConns kept out
-	TooManyHandshakes uint64 // and those that MaxHandshakes or MaxPending did
+	TooManyHandshakes uint64 // and those that MaxHandshakes, MaxPending or Admission did
+	Forwarded         uint64 // datagrams that came for another Transport of the group
+
+	Admission       AdmissionCounts
+	HandshakeDelay  time.Duration // how long handshakes wait for a processor now, in this process
+	HandshakeMemory int           // bytes of half-open connections now, of the whole group
 
 	Endpoint quic.EndpointCounts
 
@@ -50,6 +56,9 @@ type counters struct {
 	writeErrors, unsent, readErrors  atomic.Uint64
 	inboxDropped, spilled, panics    atomic.Uint64
 	tooManyConns, tooManyHandshakes  atomic.Uint64
+	forwarded                        atomic.Uint64
+	acceptedFlights, droppedPending  atomic.Uint64
+	retriedFlights, droppedFlights   [numAdmissionCauses]atomic.Uint64
 	dialed, accepted, closed         atomic.Uint64
 	handshakesDone, handshakesFailed atomic.Uint64
 }
@@ -80,6 +89,10 @@ func (t *Transport) Stats() Stats {
 		TooManyConns:        n.tooManyConns.Load(),
 		TooManyHandshakes:   n.tooManyHandshakes.Load(),
 	}
+	s.Forwarded = n.forwarded.Load()
+	s.Admission = n.admission()
+	s.HandshakeDelay = handshakeSlots.delay(time.Now())
+	s.HandshakeMemory = t.load.memory()
 	t.mu.Lock()
 	s.Conns, s.Open = len(t.conns), t.open
 	t.mu.Unlock()

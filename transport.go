@@ -32,9 +32,12 @@ type Transport struct {
 	stats       counters
 	wg          sync.WaitGroup // all goroutines but timers'
 	handshakes  atomic.Int64   // of a server, under way
-	connCount   atomic.Int64   // len(conns), for a look without mu
-	stopping    atomic.Bool    // the socket is closed, or about to be
-	attached    bool           // there is no receive half; see Attach
+	load        *load          // what admission goes by, of the whole group
+	ladder      ladder
+	group       *group      // nil: it is alone
+	shard       int         // its place in the group
+	stopping    atomic.Bool // the socket is closed, or about to be
+	attached    bool        // there is no receive half; see Attach
 	routes      func(*quic.RouteChanges)
 
 	readLog, writeLog, unreachableLog occasional
@@ -43,7 +46,10 @@ type Transport struct {
 	// mutex of a listener is taken.
 	epMu         sync.Mutex
 	ep           *quic.Endpoint
-	listener     *Listener   // that accepts now
+	listener     *Listener // that accepts now
+	refusing     bool      // without one, clients are refused
+	busyCause    admissionCause
+	pendingBytes int64       // that load has
 	pendingTimer *time.Timer // for the first flights that nobody decides on
 	pendingArmed bool
 
@@ -79,14 +85,19 @@ func startTransport(s Socket, cfg *Config) (*Transport, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	t.noteOpened()
-	t.wg.Add(1)
-	go t.router.loop()
+	t.start()
 	return t, nil
 }
 
+// start has the router begin.
+func (t *Transport) start() {
+	t.noteOpened()
+	t.wg.Add(1)
+	go t.router.loop()
+}
+
 func newTransport(s Socket, cfg *Config) (*Transport, error) {
-	t := &Transport{socket: s, local: s.LocalAddr(), conns: make(map[*Conn]struct{}), closeDone: make(chan struct{})}
+	t := &Transport{socket: s, local: s.LocalAddr(), load: new(load), conns: make(map[*Conn]struct{}), closeDone: make(chan struct{})}
 	if cfg != nil {
 		t.cfg = *cfg
 	}
@@ -99,14 +110,16 @@ func newTransport(s Socket, cfg *Config) (*Transport, error) {
 	if c.MaxHandshakes < 0 || c.MaxPending < 0 || c.PendingAge < 0 || c.InboxBytes < 0 || c.Retry > RetryNever {
 		return nil, errors.New("frittata: Config has a value that makes no sense")
 	}
+	t.ladder = newLadder(c)
 	if c.QUIC.ConnIDs == nil {
 		c.QUIC.ConnIDs = quic.RandomConnIDs(defaultConnIDLen)
 	}
 	if c.QUIC.StatelessResetKey == nil {
-		c.QUIC.StatelessResetKey = new([32]byte)
-		if _, err := rand.Read(c.QUIC.StatelessResetKey[:]); err != nil {
-			return nil, fmt.Errorf("frittata: reading randomness: %w", err)
+		key, err := randomKey()
+		if err != nil {
+			return nil, err
 		}
+		c.QUIC.StatelessResetKey = key
 	}
 	if c.QUIC.Buffers == nil {
 		c.QUIC.Buffers = &sharedBuffers
@@ -140,6 +153,14 @@ const (
 	// minServerConnIDLen is the least that a server's may have; see quic.EndpointConfig.
 	minServerConnIDLen = 4
 )
+
+func randomKey() (*[32]byte, error) {
+	key := new([32]byte)
+	if _, err := rand.Read(key[:]); err != nil {
+		return nil, fmt.Errorf("frittata: reading randomness: %w", err)
+	}
+	return key, nil
+}
 
 // sharedBuffers is the memory of all Transports that are given none of their own.
 var sharedBuffers chunk.Pool
@@ -204,22 +225,24 @@ func (t *Transport) apply(r *quic.RouteChanges) {
 func (t *Transport) register(c *Conn) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	switch {
-	case t.ending:
+	if t.ending {
 		return ErrTransportClosed
-	case t.cfg.MaxConns > 0 && len(t.conns) >= t.cfg.MaxConns:
+	}
+	if n := t.load.conns.Add(1); t.cfg.MaxConns > 0 && n > int64(t.cfg.MaxConns) {
+		t.load.conns.Add(-1)
 		t.stats.tooManyConns.Add(1)
 		return ErrTooManyConns
 	}
 	if c.halfOpen {
-		if t.handshakes.Add(1) > int64(t.cfg.MaxHandshakes) {
-			t.handshakes.Add(-1)
+		if t.load.handshakes.Add(1) > int64(t.cfg.MaxHandshakes) {
+			t.load.handshakes.Add(-1)
+			t.load.conns.Add(-1)
 			t.stats.tooManyHandshakes.Add(1)
 			return ErrTooManyHandshakes
 		}
+		t.handshakes.Add(1)
 	}
 	t.conns[c] = struct{}{}
-	t.connCount.Store(int64(len(t.conns)))
 	t.open++
 	if c.client {
 		t.stats.dialed.Add(1)
@@ -248,7 +271,7 @@ func (t *Transport) connClosed(c *Conn) {
 func (t *Transport) forget(c *Conn) {
 	t.mu.Lock()
 	delete(t.conns, c)
-	t.connCount.Store(int64(len(t.conns)))
+	t.load.conns.Add(-1)
 	if len(t.conns) == 0 && t.empty != nil {
 		close(t.empty)
 		t.empty = nil

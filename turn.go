@@ -308,7 +308,7 @@ func (c *Conn) vanish() {
 	c.mu.Lock()
 	c.gone = true
 	box := c.box
-	c.box, c.cmds, c.boxBytes = nil, nil, 0
+	c.emptyBox()
 	c.mu.Unlock()
 	for i := range box {
 		box[i].buf.Release()

@@ -1,0 +1,265 @@
+package frittata
+
+import (
+	"math"
+	"sync/atomic"
+	"time"
+
+	"github.com/frittata-go/frittata/quic"
+)
+
+// Admission says when a server asks new clients to prove their address, and when it
+// drops what they say, so that a flood of them starves no established
+// connection. The decision comes before any cryptography is done for the client, be it
+// the opening of a token. A client whose first flight was dropped says it again after a
+// second or so. Besides what is here, [Config.MaxHandshakes] and [Config.MaxPending] count.
+//
+// A zero field means its default, a negative one: no limit.
+type Admission struct {
+	// RetryHandshakes is from how many half-open connections on, first flights
+	// that wait for Accept included, clients get a Retry. Default: a quarter
+	// of Config.MaxHandshakes, rounded up.
+	RetryHandshakes int
+
+	// RetryDelay and MaxDelay are about the time that handshakes wait for a
+	// processor: from RetryDelay on clients get a Retry, default 100 ms;
+	// from MaxDelay on their first flights are dropped, default 1 s. Time that
+	// callbacks of tls.Config take is not of this kind.
+	RetryDelay, MaxDelay time.Duration
+
+	// RetryMemory and MaxMemory are about what half-open connections occupy,
+	// in bytes: an estimate of 60 kB for each handshake, first flights that
+	// wait, and packets that wait while a handshake is computed. From
+	// RetryMemory on clients get a Retry, default a quarter of
+	// MaxMemory; from MaxMemory on their first flights are dropped, default 128 MiB.
+	RetryMemory, MaxMemory int
+}
+
+const (
+	defaultRetryDelay    = 100 * time.Millisecond
+	defaultMaxDelay      = time.Second
+	defaultMaxMemory     = 128 << 20
+	defaultRetryFraction = 4
+	handshakeMemory      = 60_000   // of one handshake, mostly of crypto/tls
+	halfOpenInboxBytes   = 64 << 10 // of one: a client that hears nothing has sent no more than its first window
+
+)
+
+// AdmissionCounts are what became of first flights, and why.
+type AdmissionCounts struct {
+	Accepted uint64 // they waited for Accept
+
+	RetriedAlways     uint64 // RetryAlways
+	RetriedHandshakes uint64 // Admission.RetryHandshakes
+	RetriedDelay      uint64 // Admission.RetryDelay
+	RetriedMemory     uint64 // Admission.RetryMemory
+
+	DroppedHandshakes uint64 // Config.MaxHandshakes
+	DroppedDelay      uint64 // Admission.MaxDelay
+	DroppedMemory     uint64 // Admission.MaxMemory
+	DroppedPending    uint64 // Config.MaxPending
+}
+
+// rung is a step of the ladder.
+type rung uint8
+
+const (
+	rungAccept rung = iota
+	rungRetry
+	rungDrop
+)
+
+// admissionCause is why it is no lower one.
+type admissionCause uint8
+
+const (
+	causePolicy admissionCause = iota
+	causeHandshakes
+	causeDelay
+	causeMemory
+
+	numAdmissionCauses
+)
+
+// pressure is what the ladder goes by.
+type pressure struct {
+	halfOpen int
+	delay    time.Duration
+	memory   int
+}
+
+// ladder has the limits of a Config: which pressure leads to which rung.
+type ladder struct {
+	policy      RetryPolicy
+	retry, drop pressure
+}
+
+func newLadder(c *Config) ladder {
+	a := c.Admission
+	setDefault(&a.RetryHandshakes, (c.MaxHandshakes+defaultRetryFraction-1)/defaultRetryFraction)
+	setDefault(&a.RetryDelay, defaultRetryDelay)
+	setDefault(&a.MaxDelay, defaultMaxDelay)
+	setDefault(&a.MaxMemory, defaultMaxMemory)
+	unlimited(&a.MaxMemory)
+	setDefault(&a.RetryMemory, a.MaxMemory/defaultRetryFraction)
+	unlimited(&a.RetryHandshakes)
+	unlimited(&a.RetryMemory)
+	unlimited(&a.RetryDelay)
+	unlimited(&a.MaxDelay)
+	return ladder{
+		policy: c.Retry,
+		retry:  pressure{halfOpen: a.RetryHandshakes, delay: a.RetryDelay, memory: a.RetryMemory},
+		drop:   pressure{halfOpen: c.MaxHandshakes, delay: a.MaxDelay, memory: a.MaxMemory},
+	}
+}
+
+// unlimited makes a negative limit one that is never reached.
+func unlimited[T ~int | ~int64](p *T) {
+	if *p < 0 {
+		*p = T(math.MaxInt)
+	}
+}
+
+// reached tells whether p has come to one of the limits, and to which.
+func (limit *pressure) reached(p pressure) (admissionCause, bool) {
+	switch {
+	case p.halfOpen >= limit.halfOpen:
+		return causeHandshakes, true
+	case p.memory >= limit.memory:
+		return causeMemory, true
+	case p.delay >= limit.delay:
+		return causeDelay, true
+	}
+	return 0, false
+}
+
+// decide tells what to do with a first flight. A client that is validated has
+// answered a Retry and gets no other.
+func (l *ladder) decide(p pressure, validated bool) (rung, admissionCause) {
+	if cause, ok := l.drop.reached(p); ok {
+		return rungDrop, cause
+	}
+	switch {
+	case validated || l.policy == RetryNever:
+		return rungAccept, 0
+	case l.policy == RetryAlways:
+		return rungRetry, causePolicy
+	}
+	if cause, ok := l.retry.reached(p); ok {
+		return rungRetry, cause
+	}
+	return rungAccept, 0
+}
+
+// load is what the Transports of a group have in common: the limits of their Config are for all of them.
+type load struct {
+	conns      atomic.Int64 // that are not gone
+	handshakes atomic.Int64 // of servers, under way
+	pending    atomic.Int64 // bytes of first flights that wait
+	inbox      atomic.Int64 // bytes that wait for handshakes
+}
+
+// memory is what half-open connections occupy, in bytes.
+func (l *load) memory() int {
+	return int(l.handshakes.Load()*handshakeMemory + l.pending.Load() + l.inbox.Load())
+}
+
+// pressure is what there is at the moment. It is called with epMu held.
+func (t *Transport) pressure(l *Listener, now time.Time) pressure {
+	return pressure{
+		halfOpen: int(t.load.handshakes.Load()) + l.waiting(),
+		delay:    handshakeSlots.delay(now),
+		memory:   t.load.memory(),
+	}
+}
+
+// notePending brings the memory of first flights up to date. It is called with epMu held.
+func (t *Transport) notePending() {
+	n := int64(t.ep.Counts().PendingBytes)
+	t.load.pending.Add(n - t.pendingBytes)
+	t.pendingBytes = n
+}
+
+// watch tells the endpoint whether anybody is admitted at the moment, before it looks
+// at datagrams that may begin connections. It is called with epMu held.
+func (t *Transport) watch(now time.Time) {
+	l := t.listener
+	if l == nil {
+		t.ep.SetBusy(false)
+		return
+	}
+	r, cause := t.ladder.decide(t.pressure(l, now), true)
+	t.busyCause = cause
+	t.ep.SetBusy(r == rungDrop)
+}
+
+// dropped counts a first flight that the ladder dropped.
+func (t *Transport) dropped(cause admissionCause) {
+	t.stats.tooManyHandshakes.Add(1)
+	t.stats.droppedFlights[cause].Add(1)
+}
+
+// incoming decides on a first flight before anything is computed for it, and
+// returns what is to be answered. It is called with epMu held.
+func (t *Transport) incoming(now time.Time, in *quic.Incoming) (answer []byte) {
+	defer t.notePending()
+	l := t.listener
+	switch {
+	case l == nil && t.refusing:
+		t.noteFlight(in.RemoteAddr(), FlightRefused)
+		return t.ep.Refuse(in)
+	case l == nil:
+		t.noteFlight(in.RemoteAddr(), FlightIgnored)
+		t.ep.Ignore(in)
+		return nil
+	case t.cfg.MaxConns > 0 && t.load.conns.Load() >= int64(t.cfg.MaxConns):
+		t.stats.tooManyConns.Add(1)
+		t.noteFlight(in.RemoteAddr(), FlightRefused)
+		return t.ep.Refuse(in)
+	}
+	t.notePending()
+	r, cause := t.ladder.decide(t.pressure(l, now), in.Validated())
+	switch r {
+	case rungDrop:
+		// The client tries again, and later there may be room.
+		t.dropped(cause)
+		t.noteFlight(in.RemoteAddr(), FlightDropped)
+		t.ep.Ignore(in)
+		return nil
+	case rungRetry:
+		b, err := t.ep.Retry(now, in)
+		if err != nil {
+			t.noteFlight(in.RemoteAddr(), FlightDropped)
+			return nil // the rate of replies is exhausted
+		}
+		t.stats.retriedFlights[cause].Add(1)
+		t.noteFlight(in.RemoteAddr(), FlightRetried)
+		return b
+	}
+	if !l.push(now, t, in) {
+		t.stats.tooManyHandshakes.Add(1)
+		t.stats.droppedPending.Add(1)
+		t.noteFlight(in.RemoteAddr(), FlightDropped)
+		t.ep.Ignore(in)
+		return nil
+	}
+	t.stats.acceptedFlights.Add(1)
+	t.noteFlight(in.RemoteAddr(), FlightQueued)
+	t.armPending(now)
+	return nil
+}
+
+// admission returns what the ladder has done.
+func (n *counters) admission() AdmissionCounts {
+	return AdmissionCounts{
+		Accepted:          n.acceptedFlights.Load(),
+		RetriedAlways:     n.retriedFlights[causePolicy].Load(),
+		RetriedHandshakes: n.retriedFlights[causeHandshakes].Load(),
+		RetriedDelay:      n.retriedFlights[causeDelay].Load(),
+		RetriedMemory:     n.retriedFlights[causeMemory].Load(),
+		DroppedHandshakes: n.droppedFlights[causeHandshakes].Load(),
+		DroppedDelay:      n.droppedFlights[causeDelay].Load(),
+		DroppedMemory:     n.droppedFlights[causeMemory].Load(),
+		DroppedPending:    n.droppedPending.Load(),
+	}
+}
