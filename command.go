@@ -55,6 +55,17 @@ func (c *Conn) CloseWithError(e quic.CloseError) error {
 	return nil
 }
 
+// UpdateKeys has the connection change its keys (RFC 9001, Section 6.1), which it
+// does by itself well before that is needed. It is an error before the handshake is
+// confirmed and while another update is under way. It must not be called in a callback.
+func (c *Conn) UpdateKeys(ctx context.Context) error {
+	result := make(chan error, 1)
+	if err := c.Call(ctx, func(qc *quic.Conn) { result <- qc.UpdateKeys() }); err != nil {
+		return err
+	}
+	return <-result
+}
+
 // Stats returns a snapshot of the connection's counters. It must not be called in a callback.
 func (c *Conn) Stats(ctx context.Context) (s quic.Stats, err error) {
 	var got quic.Stats

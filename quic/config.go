@@ -26,6 +26,9 @@ const (
 	defaultDatagramQueue    = 1 << 20 // twice what one batch of a socket with GRO brings
 	defaultConnIDLen        = 8
 
+	// minInitialDstID is the least length of a client's first destination ID (RFC 9000, Section 7.2).
+	minInitialDstID = 8
+
 	minUDPPayload = 1200 // RFC 9000, Section 14
 
 	// maxUDPPayload is the most that one datagram can hold.
@@ -68,6 +71,12 @@ type Config struct {
 	// ConnIDs makes this end's connection IDs. The default are 8 random bytes.
 	// It must be that of the Endpoint which routes for the connection.
 	ConnIDs ConnIDGenerator
+
+	// InitialDstIDs makes the destination connection ID of a client's first
+	// packets, of 8 to 20 bytes, which stands for the server until that tells an ID of its
+	// own: what chooses a server by connection ID can be led that way. It has to differ from connection to connection, and no
+	// observer should be able to guess it (RFC 9000, Section 7.2). The default are 8 random bytes.
+	InitialDstIDs ConnIDGenerator
 
 	// StatelessResetKey is the key of the tokens that a connection gives with
 	// its connection IDs (RFC 9000, Section 10.3). It must be that of the
@@ -153,6 +162,8 @@ func (c *Config) Validate() error {
 		return errors.New("quic: Config.MaxAckDelay is not between 0 and 16.383 s")
 	case c.ConnIDs != nil && (c.ConnIDs.Len() < 0 || c.ConnIDs.Len() > MaxConnIDLen):
 		return errors.New("quic: Config.ConnIDs makes IDs longer than 20 bytes")
+	case c.InitialDstIDs != nil && (c.InitialDstIDs.Len() < minInitialDstID || c.InitialDstIDs.Len() > MaxConnIDLen):
+		return errors.New("quic: Config.InitialDstIDs makes IDs that are not of 8 to 20 bytes")
 	case c.KeepAlive < 0 || c.HandshakeTimeout < 0 || c.SendBuffer < 0 || c.DatagramQueue < 0 || c.InitialWindow < 0:
 		return errors.New("quic: negative limit in Config")
 	}
@@ -185,6 +196,9 @@ func (c *Config) withDefaults() Config {
 	}
 	if d.ConnIDs == nil {
 		d.ConnIDs = RandomConnIDs(defaultConnIDLen)
+	}
+	if d.InitialDstIDs == nil {
+		d.InitialDstIDs = RandomConnIDs(minInitialDstID)
 	}
 	if d.CongestionControl == nil {
 		d.CongestionControl = func(c congestion.Config) congestion.Controller { return congestion.NewCUBIC(c) }

@@ -85,9 +85,11 @@ type idState struct {
 
 func (s *idState) initClient(c *Conn) {
 	// RFC 9000, Section 7.2: at least 8 unpredictable bytes.
-	var b [8]byte
-	fillRandom(c, b[:])
-	s.origDst = NewConnID(b[:])
+	var b, random [MaxConnIDLen]byte
+	n := c.cfg.InitialDstIDs.Len()
+	fillRandom(c, random[:n])
+	c.cfg.InitialDstIDs.Generate(b[:n], random[:n])
+	s.origDst = NewConnID(b[:n])
 	s.init(c, s.origDst)
 }
 

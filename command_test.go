@@ -1,0 +1,52 @@
+package frittata
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/frittata-go/frittata/quic"
+)
+
+// Commands of other goroutines: live counters, a key update, a close with a code.
+func TestCommands(t *testing.T) {
+	noLeaks(t)
+	l := listen(t, serverConfig())
+	server := one(t, l, newEcho())
+	u := newUpload(1, 100_000)
+	c := dial(t, l, clientConfig(), u)
+	wait(t, "all came back", u.done)
+	ctx := testContext(t)
+	before, err := c.Stats(ctx)
+	if err != nil || before.StreamBytesReceived != 100_000 || before.KeyUpdates != 0 {
+		t.Errorf("%+v, %v", before, err)
+	}
+	if err := c.UpdateKeys(ctx); err != nil {
+		t.Fatal(err)
+	}
+	// The same connection goes on with the new keys.
+	u2 := newUpload(1, 100_000)
+	if err := c.Call(ctx, func(qc *quic.Conn) { c.app = u2; err = u2.onEstablished(qc, HandshakeInfo{}) }); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, "all came back with new keys", u2.done)
+	if u2.err != nil || err != nil {
+		t.Fatal(u2.err, err)
+	}
+	for _, end := range []*Conn{c, <-server} {
+		if s, err := end.Stats(ctx); err != nil || s.KeyUpdates == 0 {
+			t.Errorf("%d key updates, %v", s.KeyUpdates, err)
+		}
+	}
+	_ = c.CloseWithError(quic.CloseError{Application: true, Code: 42, Reason: "enough"})
+	wait(t, "closed", c.Closed())
+	if err := c.UpdateKeys(ctx); err == nil {
+		t.Error("a key update of a closed connection")
+	}
+	wait(t, "gone", c.Done())
+	if err := c.UpdateKeys(ctx); !errors.Is(err, ErrConnGone) {
+		t.Errorf("a key update of a connection that is gone: %v", err)
+	}
+	if r, ok := c.Record(); !ok || r.Kind != CloseApplication || r.Code != 42 || r.Remote {
+		t.Errorf("%+v", r)
+	}
+}
