@@ -77,6 +77,11 @@ func (c *Conn) reads() {
 		return
 	}
 	if !c.established {
+		// SetApplication may have come since the turn began, and Resume after it.
+		c.takeMail(c.w)
+		if c.qc.Err() != nil {
+			return
+		}
 		c.established = true
 		if err := c.onEstablished(); err != nil {
 			c.fail(err)
