@@ -108,7 +108,8 @@ func TestSocketFaults(t *testing.T) {
 				t.Fatal(err)
 			}
 			server := one(t, l, newEcho())
-			u := newUpload(2, 300_000)
+			// So many bytes are more than 20 trains.
+			u := newUpload(2, 1<<20)
 			c, err := ts[1].Dial(testContext(t), ts[0].LocalAddr(), "localhost", nil, u)
 			if err != nil {
 				t.Fatal(err)
