@@ -37,8 +37,8 @@ func (c *Conn) runHandshake() {
 		return
 	}
 	for {
-		w.hold()
 		enterHandshake()
+		w.hold() // not before: many may wait
 		w.now = time.Now()
 		c.turnIn(w)
 		last := !c.io.Handshaking()
