@@ -2,6 +2,7 @@ package frittata
 
 import (
 	"math"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -201,7 +202,7 @@ func (t *Transport) dropped(cause admissionCause) {
 
 // incoming decides on a first flight before anything is computed for it, and
 // returns what is to be answered. It is called with epMu held.
-func (t *Transport) incoming(now time.Time, in *quic.Incoming) (answer []byte) {
+func (t *Transport) incoming(now time.Time, in *quic.Incoming, originalDst netip.AddrPort) (answer []byte) {
 	defer t.notePending()
 	l := t.listener
 	switch {
@@ -236,7 +237,7 @@ func (t *Transport) incoming(now time.Time, in *quic.Incoming) (answer []byte) {
 		t.noteFlight(in.RemoteAddr(), FlightRetried)
 		return b
 	}
-	if !l.push(now, t, in) {
+	if !l.push(now, t, in, originalDst) {
 		t.stats.tooManyHandshakes.Add(1)
 		t.stats.droppedPending.Add(1)
 		t.noteFlight(in.RemoteAddr(), FlightDropped)

@@ -45,16 +45,17 @@ type Shutdowner interface {
 
 // HandshakeInfo is what is known of a connection when it is established.
 type HandshakeInfo struct {
-	Conn       *Conn // the handle of the connection, for other goroutines
-	Client     bool  // this end dialed
-	TLS        tls.ConnectionState
-	ServerName string // what the client asked for
-	ALPN       string // the application protocol agreed on
-	RemoteAddr netip.AddrPort
-	LocalAddr  netip.AddrPort // the address may be unspecified if the system tells no more
-	EarlyData  bool           // data of the client may have been replayed, until the handshake is confirmed (0-RTT)
-	Retried    bool           // the client's address was validated by a Retry
-	Times      HandshakeTimes
+	Conn        *Conn // the handle of the connection, for other goroutines
+	Client      bool  // this end dialed
+	TLS         tls.ConnectionState
+	ServerName  string // what the client asked for
+	ALPN        string // the application protocol agreed on
+	RemoteAddr  netip.AddrPort
+	LocalAddr   netip.AddrPort // the address may be unspecified if the system tells no more
+	OriginalDst netip.AddrPort // a server's: see IncomingConn.OriginalDst
+	EarlyData   bool           // data of the client may have been replayed, until the handshake is confirmed (0-RTT)
+	Retried     bool           // the client's address was validated by a Retry
+	Times       HandshakeTimes
 }
 
 // HandshakeTimes tells when each stage of a handshake was reached. A stage that a

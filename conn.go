@@ -62,10 +62,12 @@ type Conn struct {
 	ownsT    bool       // the Transport goes with the connection
 	client   bool       // this end dialed
 	times    HandshakeTimes
-	retried  bool
-	ready    chan struct{} // closed when the connection is established, or is not going to be
-	closed   chan struct{}
-	done     chan struct{}
+	// originalDst: see HandshakeInfo.
+	originalDst netip.AddrPort
+	retried     bool
+	ready       chan struct{} // closed when the connection is established, or is not going to be
+	closed      chan struct{}
+	done        chan struct{}
 }
 
 func newConn(t *Transport, app Application, remote netip.AddrPort) *Conn {

@@ -16,6 +16,8 @@ type IncomingConn struct {
 	t   *Transport // that it came to
 	in  *quic.Incoming
 	cfg *quic.Config
+
+	originalDst netip.AddrPort
 }
 
 // RemoteAddr returns the client's address, which it may have made up unless Validated.
@@ -23,6 +25,11 @@ func (in *IncomingConn) RemoteAddr() netip.AddrPort { return in.in.RemoteAddr() 
 
 // LocalAddr returns the address that the flight came to, as far as the system tells it.
 func (in *IncomingConn) LocalAddr() netip.AddrPort { return in.t.localAddr(in.in.LocalAddr()) }
+
+// OriginalDst returns the address and port that the flight was sent to, also where
+// a transparent proxy gets what was meant for others: see udp.Options.Transparent. It
+// is the zero AddrPort unless udp.Caps.OriginalDst.
+func (in *IncomingConn) OriginalDst() netip.AddrPort { return in.originalDst }
 
 // Validated tells whether the client has answered a Retry, and so receives at RemoteAddr.
 func (in *IncomingConn) Validated() bool { return in.in.Validated() }
@@ -66,6 +73,7 @@ func (in *IncomingConn) start(app Application, paused bool) (*Conn, error) {
 	t := in.t
 	c := newConn(t, app, in.in.RemoteAddr())
 	c.local = in.in.LocalAddr()
+	c.originalDst = in.originalDst
 	c.listener = in.l
 	c.halfOpen, c.boxHalf = true, true
 	c.paused.Store(paused)

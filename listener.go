@@ -141,14 +141,14 @@ func (l *Listener) trim(now time.Time) {
 }
 
 // push adds a first flight that came to t; false: there is no place for it.
-func (l *Listener) push(now time.Time, t *Transport, in *quic.Incoming) bool {
+func (l *Listener) push(now time.Time, t *Transport, in *quic.Incoming, originalDst netip.AddrPort) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.trim(now)
 	if l.closed || len(l.queue) >= l.t.cfg.MaxPending {
 		return false
 	}
-	l.queue = append(l.queue, &IncomingConn{l: l, t: t, in: in, cfg: l.cfgs[t.shard]})
+	l.queue = append(l.queue, &IncomingConn{l: l, t: t, in: in, cfg: l.cfgs[t.shard], originalDst: originalDst})
 	l.notify()
 	return true
 }

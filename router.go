@@ -230,7 +230,7 @@ func (t *Transport) decide(now time.Time, m *udp.Message, data []byte) (c *Conn,
 	case quic.VerdictReply:
 		return nil, v.Reply
 	case quic.VerdictIncoming:
-		return nil, t.incoming(now, v.Incoming)
+		return nil, t.incoming(now, v.Incoming, m.OriginalDst)
 	}
 	return nil, nil
 }

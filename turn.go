@@ -287,16 +287,17 @@ func (c *Conn) noteEstablished() {
 	c.mu.Lock()
 	c.local = c.qc.LocalAddr()
 	c.info = &HandshakeInfo{
-		Conn:       c,
-		Client:     c.client,
-		TLS:        state,
-		ServerName: state.ServerName,
-		ALPN:       state.NegotiatedProtocol,
-		RemoteAddr: c.remote,
-		LocalAddr:  c.t.localAddr(c.local),
-		EarlyData:  c.io.Handshaking(),
-		Retried:    c.retried,
-		Times:      c.times,
+		Conn:        c,
+		Client:      c.client,
+		TLS:         state,
+		ServerName:  state.ServerName,
+		ALPN:        state.NegotiatedProtocol,
+		RemoteAddr:  c.remote,
+		LocalAddr:   c.t.localAddr(c.local),
+		OriginalDst: c.originalDst,
+		EarlyData:   c.io.Handshaking(),
+		Retried:     c.retried,
+		Times:       c.times,
 	}
 	c.mu.Unlock()
 	c.t.stats.handshakesDone.Add(1)
