@@ -5,6 +5,9 @@ import (
 	"crypto/tls"
 	"fmt"
 	"log"
+	"os"
+	"os/signal"
+	"time"
 
 	"github.com/frittata-go/frittata"
 	"github.com/frittata-go/frittata/quic"
@@ -56,6 +59,46 @@ func ExampleListen() {
 		if _, err := in.Start(greeter{}); err != nil {
 			log.Print(err)
 		}
+	}
+}
+
+// A server with a socket for each processor, which ends gracefully: it accepts
+// no more, tells the clients that are there, and waits for them for half a minute.
+func ExampleListenGroup() {
+	cert, err := tls.LoadX509KeyPair("cert.pem", "key.pem")
+	if err != nil {
+		log.Fatal(err)
+	}
+	l, err := frittata.ListenGroup("udp", ":4433", 0, &frittata.Config{QUIC: quic.Config{
+		TLS: &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"greet"}},
+	}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ended := make(chan error)
+	go func() {
+		interrupt, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+		defer stop()
+		<-interrupt.Done()
+		l.Drain(true) // who comes now may go elsewhere
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		ended <- l.Shutdown(ctx)
+	}()
+	for {
+		in, err := l.Accept(context.Background())
+		if err != nil {
+			break
+		}
+		if _, err := in.Start(greeter{}); err != nil {
+			log.Print(err)
+		}
+	}
+	if err := <-ended; err != nil {
+		log.Print(err)
+	}
+	for i, t := range l.Transports() {
+		log.Printf("socket %d: %d connections", i, t.Stats().ConnsAccepted)
 	}
 }
 
