@@ -59,6 +59,7 @@ type AdmissionCounts struct {
 	DroppedDelay      uint64 // Admission.MaxDelay
 	DroppedMemory     uint64 // Admission.MaxMemory
 	DroppedPending    uint64 // Config.MaxPending
+	DroppedReplies    uint64 // a Retry was due, but there were too many replies in this second
 }
 
 // rung is a step of the ladder.
@@ -230,6 +231,7 @@ func (t *Transport) incoming(now time.Time, in *quic.Incoming, originalDst netip
 	case rungRetry:
 		b, err := t.ep.Retry(now, in)
 		if err != nil {
+			t.stats.droppedReplies.Add(1)
 			t.noteFlight(in.RemoteAddr(), FlightDropped)
 			return nil // the rate of replies is exhausted
 		}
@@ -262,5 +264,6 @@ func (n *counters) admission() AdmissionCounts {
 		DroppedDelay:      n.droppedFlights[causeDelay].Load(),
 		DroppedMemory:     n.droppedFlights[causeMemory].Load(),
 		DroppedPending:    n.droppedPending.Load(),
+		DroppedReplies:    n.droppedReplies.Load(),
 	}
 }

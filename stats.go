@@ -58,6 +58,7 @@ type counters struct {
 	tooManyConns, tooManyHandshakes  atomic.Uint64
 	forwarded                        atomic.Uint64
 	acceptedFlights, droppedPending  atomic.Uint64
+	droppedReplies                   atomic.Uint64
 	retriedFlights, droppedFlights   [numAdmissionCauses]atomic.Uint64
 	dialed, accepted, closed         atomic.Uint64
 	handshakesDone, handshakesFailed atomic.Uint64
