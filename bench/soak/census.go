@@ -38,6 +38,7 @@ type census struct {
 	tally  *tally
 	begin  time.Time
 	server func() int
+	conns  int      // of clients, at a time
 	steady []sample // since all clients were there
 }
 
@@ -80,7 +81,9 @@ const (
 	filesEach      = 0.05
 	filesPlus      = 20
 
-	leftHeap       = 8 << 20
+	// Maps and the scheduler keep what they had at most, which is by connections at a time.
+	leftHeap       = 4 << 20
+	leftHeapEach   = 4 << 10
 	leftGoroutines = 8
 	leftFiles      = 2
 
@@ -102,7 +105,7 @@ func (c *census) growth(before, after sample) (lines []string) {
 		check("goroutines", float64(early.goroutines), float64(late.goroutines), 1, goroutinesPlus+conns*goroutinesEach)
 		check("files", float64(early.files), float64(late.files), 1, filesPlus+conns*filesEach)
 	}
-	if after.heap > before.heap+leftHeap {
+	if after.heap > before.heap+leftHeap+leftHeapEach*uint64(c.conns) {
 		lines = append(lines, fmt.Sprintf("heap: %.1f MB before the clients came, %.1f MB after they left", float64(before.heap)/1e6, float64(after.heap)/1e6))
 	}
 	if after.goroutines > before.goroutines+leftGoroutines {

@@ -239,8 +239,9 @@ func (c *webClient) round(ctx context.Context, r *rand.Rand) bool {
 // failed takes the error of a request.
 func (c *webClient) failed(ctx, own context.Context, err error) {
 	var idle *quic.IdleTimeoutError
-	if errors.As(err, &idle) && ctx.Err() == nil {
-		c.tally.count(kindLost)
+	var gone *quic.StatelessResetError
+	if (errors.As(err, &idle) || errors.As(err, &gone)) && ctx.Err() == nil {
+		c.tally.lose("%v", err)
 		return
 	}
 	c.tally.dialFailed(ctx, own, err)

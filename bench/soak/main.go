@@ -84,7 +84,7 @@ func run(ctx context.Context, out io.Writer, o *options) (ok bool, err error) {
 		return false, err
 	}
 	w.warm(ctx)
-	c := &census{tally: t, begin: begin, server: w.stack.conns}
+	c := &census{tally: t, begin: begin, server: w.stack.conns, conns: o.conns}
 	before := c.sample()
 	fmt.Fprintln(out, before)
 

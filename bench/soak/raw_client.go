@@ -144,13 +144,14 @@ func (a *rawClient) leave(c *frittata.Conn) {
 	var (
 		ae   *quic.ApplicationError
 		idle *quic.IdleTimeoutError
+		gone *quic.StatelessResetError // the server has given it up
 	)
 	switch {
 	case a.failed != nil:
 		a.tally.fail("a client: %v", a.failed)
 	case errors.As(a.err, &ae) && (!ae.Remote && ae.Code == codeClientClose || ae.Remote && ae.Code == codeServerClose && ae.Reason == "as you wish"):
-	case errors.As(a.err, &idle):
-		a.tally.count(kindLost)
+	case errors.As(a.err, &idle), errors.As(a.err, &gone):
+		a.tally.lose("%v, %s", a.err, a.stats)
 	default:
 		a.tally.fail("a connection of a client: %v", a.err)
 	}

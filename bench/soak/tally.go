@@ -19,6 +19,7 @@ type tally struct {
 	kinds    map[string]int64
 	failed   int64
 	failures map[string]int64 // the first ones
+	lost     []string         // of these too
 }
 
 // maxFailures is how many different failures are reported.
@@ -72,6 +73,16 @@ const (
 	lostShare = 1000
 )
 
+// lose counts a lost connection.
+func (t *tally) lose(format string, args ...any) {
+	t.count(kindLost)
+	t.mu.Lock()
+	if len(t.lost) < maxFailures {
+		t.lost = append(t.lost, fmt.Sprintf(format, args...))
+	}
+	t.mu.Unlock()
+}
+
 func (t *tally) kindsText() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -107,6 +118,9 @@ func (t *tally) report(out io.Writer, growth []string) bool {
 	}
 	if lost := t.kinds[kindLost]; lost > 1+t.begun.Load()/lostShare {
 		bad("FAILED: %d connections of %d were lost", lost, t.begun.Load())
+	}
+	for _, s := range t.lost {
+		fmt.Fprintf(out, "lost: %s\n", s)
 	}
 	if t.bytes.Load() == 0 {
 		bad("FAILED: nothing was transferred")
