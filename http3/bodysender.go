@@ -18,6 +18,7 @@ type bodySender struct {
 	length int64 // -1 if unknown
 	state  atomic.Int32
 	over   atomic.Bool
+	closed atomic.Bool // the body
 
 	// What the goroutine waits for before it begins, nil if for nothing: true to send.
 	ready chan bool
@@ -26,6 +27,7 @@ type bodySender struct {
 	mu      sync.Mutex
 	failed  error       // why the body could not be read
 	unwatch func() bool // of the context, once the response has come
+	sent    func()      // called when the sending is over; may be nil
 }
 
 // The states of a body: untouched until it is either begun or, so that it can be
@@ -35,6 +37,14 @@ const (
 	bodyBegun
 	bodyWithheld
 )
+
+// close closes the body, once: there are bodies that do not take it a second time.
+func (b *bodySender) close() error {
+	if b.closed.Swap(true) {
+		return nil
+	}
+	return b.x.req.Body.Close()
+}
 
 // withhold tells whether the body is as it was, and will stay so.
 func (b *bodySender) withhold() bool {
@@ -49,6 +59,17 @@ func newBodySender(x *call, length int64, expects bool) *bodySender {
 	return b
 }
 
+// whenSent has f called when the sending is over. A nil f takes that back.
+func (b *bodySender) whenSent(f func()) {
+	b.mu.Lock()
+	b.sent = f
+	over := b.over.Load()
+	b.mu.Unlock()
+	if over && f != nil {
+		f()
+	}
+}
+
 // proceed has the body sent.
 func (b *bodySender) proceed() { b.decide(true) }
 
@@ -60,19 +81,28 @@ func (b *bodySender) decide(send bool) {
 }
 
 // answered is told of the final response: a client that still waits for leave to
-// send its body does not send it if the response is an error (RFC 9110, Section 10.1.1).
-func (b *bodySender) answered(status int) { b.decide(status < 300) }
+// send its body does not send it if the response is an error (RFC 9110, Section
+// 10.1.1). Then nobody has begun with the body, and it is closed here.
+func (b *bodySender) answered(status int) {
+	if b.ready != nil && status >= 300 && b.withhold() {
+		_ = b.close() // nobody is interested in a body that is not sent
+	}
+	b.decide(status < 300)
+}
 
 // send is the goroutine.
 func (b *bodySender) send(ctx context.Context) {
 	x := b.x
 	err := b.run(ctx)
-	b.over.Store(true)
 	b.mu.Lock()
-	unwatch := b.unwatch
+	b.over.Store(true)
+	unwatch, sent := b.unwatch, b.sent
 	b.mu.Unlock()
 	if unwatch != nil {
 		unwatch()
+	}
+	if sent != nil {
+		sent()
 	}
 	x.trace.wroteRequest(err)
 	x.leave()
@@ -82,17 +112,15 @@ func (b *bodySender) run(ctx context.Context) error {
 	x := b.x
 	body := x.req.Body
 	if b.ready != nil && !b.await(ctx) {
-		if b.withhold() {
-			x.s.Reset(h3.CodeNoError)
-		}
-		return nil
+		b.withhold()
 	}
 	if !b.state.CompareAndSwap(bodyUntouched, bodyBegun) {
+		x.s.Reset(h3.CodeNoError)
 		return nil
 	}
 	r := &bodyReader{r: body, left: b.length}
 	_, err := x.s.ReadFrom(r)
-	cerr := body.Close()
+	cerr := b.close()
 	if r.err == nil && err == nil {
 		r.err = cerr
 	}
@@ -171,7 +199,7 @@ func (x *call) cancel(cause error) {
 	x.s.Cancel(h3.CodeRequestCancelled, cause)
 	if x.body != nil {
 		x.body.decide(false)
-		closeBody(x.req) // it may be what the sender waits for
+		_ = x.body.close() // it may be what the sender waits for
 	}
 }
 

@@ -72,10 +72,13 @@ func (c *clientConn) close() {
 
 // onGoAway is called on the strand when the server begins to shut down: what is under
 // way goes on.
-func (c *clientConn) onGoAway() {
+func (c *clientConn) onGoAway() { c.retire() }
+
+// retire has new requests go by another connection, and this one closed when the last
+// request has ended: it has no use any more.
+func (c *clientConn) retire() {
 	c.forget()
-	// When the last request has ended the connection has no use any more.
-	_ = c.conn.Do(func(qc *quic.Conn) { c.driver.OnShutdown(qc) })
+	_ = c.conn.Do(func(qc *quic.Conn) { c.driver.OnShutdown(qc) }) // one that is gone is closed
 }
 
 // forget has new requests go by another connection.
@@ -99,7 +102,7 @@ type dialCall struct {
 }
 
 // getConn returns a connection, on which the request counts as a user until
-// release, and a new one if there is none. fresh tells that it does not matter if there is one already that cannot be used.
+// release: a new one if there is none that can be used.
 func (t *Transport) getConn(ctx context.Context, key authority, trace *tracer) (*clientConn, ConnInfo, error) {
 	t.mu.Lock()
 	if c := t.conns[key]; c != nil && c.driver.Usable() {
@@ -110,7 +113,7 @@ func (t *Transport) getConn(ctx context.Context, key authority, trace *tracer) (
 	}
 	call := t.dials[key]
 	if call == nil {
-		tr, qcfg, err := t.open()
+		tr, qcfg, err := t.setUp()
 		if err != nil {
 			t.mu.Unlock()
 			return nil, ConnInfo{}, err
@@ -207,9 +210,20 @@ func (t *Transport) dialOne(ctx context.Context, key authority, tr *frittata.Tra
 		OnEstablished: func(_ *h3driver.Driver, info *frittata.HandshakeInfo) {
 			state := info.TLS
 			c.conn, c.tls = info.Conn, &state
+			t.mu.Lock()
+			defer t.mu.Unlock()
+			if t.open == nil {
+				t.open = make(map[*clientConn]struct{})
+			}
+			t.open[c] = struct{}{}
 		},
 		OnGoAway: c.onGoAway,
-		OnClose:  func(error) { c.forget() },
+		OnClose: func(error) {
+			c.forget()
+			t.mu.Lock()
+			defer t.mu.Unlock()
+			delete(t.open, c)
+		},
 	})
 	name := key.host
 	if qcfg.TLS.ServerName != "" {

@@ -50,17 +50,46 @@ func makeHeader(fields []h3.Field) http.Header {
 		name := canonicalName(fields[i].Name)
 		if vv, ok := h[name]; ok {
 			if name == "Cookie" {
-				// RFC 9114, Section 4.2.1: for those who know nothing of HTTP/3.
-				vv[0] += "; " + fields[i].Value
-				continue
+				continue // it is with the first one
 			}
 			h[name] = append(vv, fields[i].Value)
 			continue
 		}
 		values[i] = fields[i].Value
+		if name == "Cookie" {
+			values[i] = joinCookies(fields[i:])
+		}
 		h[name] = values[i : i+1 : i+1]
 	}
 	return h
+}
+
+// joinCookies joins the cookie fields, of which the first is fields[0], for those
+// who know nothing of HTTP/3 (RFC 9114, Section 4.2.1). There may be a thousand of
+// them, so they are not joined one by one.
+func joinCookies(fields []h3.Field) string {
+	n, last := 0, 0
+	for i := range fields {
+		if fields[i].Name == fields[0].Name {
+			n += len("; ") + len(fields[i].Value)
+			last = i
+		}
+	}
+	if last == 0 {
+		return fields[0].Value
+	}
+	var b strings.Builder
+	b.Grow(n)
+	for i := range fields {
+		if fields[i].Name != fields[0].Name {
+			continue
+		}
+		if i > 0 {
+			b.WriteString("; ")
+		}
+		b.WriteString(fields[i].Value)
+	}
+	return b.String()
 }
 
 // pseudoFields returns how many of the fields are pseudo-header fields.

@@ -185,6 +185,17 @@ func (w *responseWriter) sendHead(peek []byte, end, last bool) {
 
 // Write sends a piece of the body, or keeps it to be sent with what follows.
 func (w *responseWriter) Write(p []byte) (int, error) {
+	if !w.x.enter() {
+		return 0, errOver
+	}
+	defer w.x.leave()
+	return w.write(p)
+}
+
+// write is Write while the stream may be used. A handler may, against the rules,
+// leave a goroutine behind that still writes when it has returned: what that one writes
+// must not come to the next request that the stream is used for.
+func (w *responseWriter) write(p []byte) (int, error) {
 	if err := w.account(len(p)); err != nil || len(p) == 0 {
 		return 0, err
 	}
@@ -208,8 +219,12 @@ func (w *responseWriter) Write(p []byte) (int, error) {
 
 // WriteString is Write without a copy.
 func (w *responseWriter) WriteString(p string) (int, error) {
+	if !w.x.enter() {
+		return 0, errOver
+	}
+	defer w.x.leave()
 	if w.isHead {
-		return w.Write([]byte(p))
+		return w.write([]byte(p))
 	}
 	n := 0
 	if len(p) <= bufferSize {
@@ -227,7 +242,7 @@ func (w *responseWriter) WriteString(p string) (int, error) {
 		return len(p), nil
 	}
 	for n < len(p) {
-		m, err := w.Write([]byte(p[n:min(len(p), n+maxBuffer)]))
+		m, err := w.write([]byte(p[n:min(len(p), n+maxBuffer)]))
 		n += m
 		if err != nil {
 			return n, err
@@ -311,9 +326,10 @@ func (w *responseWriter) flush(next []byte) error {
 
 // ReadFrom sends what r has, read straight into the memory that it is sent from.
 func (w *responseWriter) ReadFrom(r io.Reader) (n int64, err error) {
-	if w.over {
+	if w.over || !w.x.enter() {
 		return 0, errOver
 	}
+	defer w.x.leave()
 	if w.status == 0 {
 		w.writeHeader(http.StatusOK)
 	}
@@ -369,9 +385,10 @@ func (w *responseWriter) Flush() { _ = w.FlushError() }
 
 // FlushError is Flush for http.ResponseController.
 func (w *responseWriter) FlushError() error {
-	if w.over {
+	if w.over || !w.x.enter() {
 		return errOver
 	}
+	defer w.x.leave()
 	if w.status == 0 {
 		w.writeHeader(http.StatusOK)
 	}
@@ -384,18 +401,20 @@ func (w *responseWriter) FlushError() error {
 
 // SetReadDeadline is for http.ResponseController.
 func (w *responseWriter) SetReadDeadline(t time.Time) error {
-	if w.over {
+	if w.over || !w.x.enter() {
 		return errOver
 	}
+	defer w.x.leave()
 	w.x.s.SetReadDeadline(t)
 	return nil
 }
 
 // SetWriteDeadline is for http.ResponseController.
 func (w *responseWriter) SetWriteDeadline(t time.Time) error {
-	if w.over {
+	if w.over || !w.x.enter() {
 		return errOver
 	}
+	defer w.x.leave()
 	w.x.s.SetWriteDeadline(t)
 	return nil
 }
@@ -408,7 +427,10 @@ func (w *responseWriter) finish() {
 	if w.status == 0 {
 		w.writeHeader(http.StatusOK)
 	}
-	trailers := w.trailers()
+	var trailers []h3.Field
+	if !w.isHead { // which ends with its head
+		trailers = w.trailers()
+	}
 	b := w.buf
 	w.buf = nil
 	if !w.headSent {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/net/http/httpguts"
 
@@ -48,13 +49,17 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			return resp, nil
 		}
 		if ctx.Err() != nil || attempt == maxAttempts || !x.mayRetry(err, info.Reused) {
-			closeBody(req)
+			if x.body != nil {
+				_ = x.body.close() // as closeBody
+			} else {
+				closeBody(req)
+			}
 			if e := context.Cause(ctx); e != nil && errors.Is(err, e) {
 				return nil, err
 			}
 			return nil, &requestError{"request failed", err}
 		}
-		c.forget()
+		c.retire()
 		if req, err = replay(req, x); err != nil {
 			return nil, err
 		}
@@ -251,9 +256,16 @@ const errHeaderTimeout timeoutError = "timeout awaiting response headers"
 func (x *call) await(ctx context.Context) (*http.Response, error) {
 	wait := ctx
 	if d := x.t.ResponseHeaderTimeout; d > 0 {
-		var cancel context.CancelFunc
-		wait, cancel = context.WithTimeoutCause(ctx, d, errHeaderTimeout)
-		defer cancel()
+		var cancel context.CancelCauseFunc
+		wait, cancel = context.WithCancelCause(ctx)
+		defer cancel(nil)
+		timer := time.AfterFunc(d, func() { cancel(errHeaderTimeout) })
+		defer timer.Stop()
+		if x.body != nil {
+			timer.Stop() // it is the server's turn when the body has been sent
+			x.body.whenSent(func() { timer.Reset(d) })
+			defer x.body.whenSent(nil)
+		}
 	}
 	first := true
 	for {
@@ -312,6 +324,11 @@ func (x *call) appendHead(fields []h3.Field, length int64) ([]h3.Field, error) {
 		if path == "" || path[0] != '/' && path != "*" {
 			if path = strings.TrimPrefix(path, req.URL.Scheme+"://"+host); path == "" || path[0] != '/' {
 				return nil, fmt.Errorf("http3: invalid request path %q", req.URL.RequestURI())
+			}
+		}
+		for i := range len(path) {
+			if c := path[i]; c <= ' ' || c == 0x7f {
+				return nil, fmt.Errorf("http3: invalid request path %q", path)
 			}
 		}
 		fields = append(fields, h3.Field{Name: ":scheme", Value: "https"}, h3.Field{Name: ":path", Value: path})
@@ -376,19 +393,23 @@ func requestHost(host string) (string, error) {
 			plain = false
 		}
 	}
-	if plain {
-		return host, nil
+	name := host
+	if !plain {
+		a, err := authorityOf(host)
+		if err != nil {
+			return "", err
+		}
+		name, _, _ = strings.Cut(a.host, "%")
+		if strings.Contains(name, ":") {
+			name = "[" + name + "]"
+		}
+		if strings.HasSuffix(host, ":"+a.port) {
+			name += ":" + a.port
+		}
 	}
-	a, err := authorityOf(host)
-	if err != nil {
-		return "", err
-	}
-	name, _, _ := strings.Cut(a.host, "%")
-	if strings.Contains(name, ":") {
-		name = "[" + name + "]"
-	}
-	if strings.HasSuffix(host, ":"+a.port) {
-		name += ":" + a.port
+	if !httpguts.ValidHostHeader(name) {
+		// Who passes it on by another version of HTTP would make more of it than a host.
+		return "", fmt.Errorf("http3: invalid host %q", host)
 	}
 	return name, nil
 }

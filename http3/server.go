@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/frittata-go/frittata"
-	"github.com/frittata-go/frittata/h3"
-	"github.com/frittata-go/frittata/quic"
 )
 
 // Server serves HTTP/3. The zero value, with certificates, works. Its fields
@@ -204,13 +202,18 @@ func (s *Server) untrack(l *frittata.Listener) {
 	delete(s.listeners, l)
 }
 
-func (s *Server) addConn(c *serverConn) {
+// addConn returns false if Close or Shutdown did not know of the connection any more.
+func (s *Server) addConn(c *serverConn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.closing {
+		return false
+	}
 	if s.conns == nil {
 		s.conns = make(map[*serverConn]struct{})
 	}
 	s.conns[c] = struct{}{}
+	return true
 }
 
 func (s *Server) removeConn(c *serverConn) {
@@ -263,7 +266,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 func (s *Server) Close() error {
 	listeners, conns := s.close()
 	for _, c := range conns {
-		_ = c.conn.CloseWithError(quic.CloseError{Application: true, Code: uint64(h3.CodeNoError)}) // never fails
+		c.close()
 	}
 	var err error
 	for _, l := range listeners {

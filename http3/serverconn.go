@@ -12,6 +12,7 @@ import (
 	"github.com/frittata-go/frittata"
 	"github.com/frittata-go/frittata/h3"
 	"github.com/frittata-go/frittata/h3driver"
+	"github.com/frittata-go/frittata/quic"
 )
 
 // serverConn is a connection of a Server.
@@ -59,7 +60,13 @@ func (c *serverConn) onEstablished(_ *h3driver.Driver, info *frittata.HandshakeI
 			panic("http3: ConnContext returned nil")
 		}
 	}
-	c.srv.addConn(c)
+	if !c.srv.addConn(c) {
+		c.close()
+	}
+}
+
+func (c *serverConn) close() {
+	_ = c.conn.CloseWithError(quic.CloseError{Application: true, Code: uint64(h3.CodeNoError)}) // never fails
 }
 
 func (c *serverConn) onRequest(s *h3driver.Stream) { c.srv.workers.submit(task{c, s}) }

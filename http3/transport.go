@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"maps"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -48,11 +50,11 @@ type Transport struct {
 	MaxResponseHeaderBytes int64
 
 	// IdleConnTimeout closes a connection that has had no request under way
-	// for so long. QUIC's own idle timeout may be less. Default 90 s; negative: never.
+	// for so long, or up to twice that. QUIC's own idle timeout may be less. Default 90 s; negative: never.
 	IdleConnTimeout time.Duration
 
-	// ResponseHeaderTimeout limits the wait for the head of a response.
-	// Default: no limit.
+	// ResponseHeaderTimeout limits the wait for the head of a response, from
+	// when the request was sent with its body. Default: no limit.
 	ResponseHeaderTimeout time.Duration
 
 	// ExpectContinueTimeout is how long the body of a request with "Expect:
@@ -64,10 +66,11 @@ type Transport struct {
 
 	mu     sync.Mutex
 	closed bool
-	tr     *frittata.Transport // that connections are dialed on
-	own    bool                // tr is to be closed
-	quic   *quic.Config        // of connections
-	conns  map[authority]*clientConn
+	tr     *frittata.Transport       // that connections are dialed on
+	own    bool                      // tr is to be closed
+	quic   *quic.Config              // of connections
+	conns  map[authority]*clientConn // for new requests
+	open   map[*clientConn]struct{}  // these, and those that only finish what is under way
 	dials  map[authority]*dialCall
 	timer  *time.Timer // for idle connections
 	ticks  bool        // timer is running
@@ -78,8 +81,8 @@ var _ http.RoundTripper = (*Transport)(nil)
 // ErrTransportClosed is what RoundTrip fails with after Close.
 var ErrTransportClosed = errors.New("http3: Transport is closed")
 
-// open returns what to dial on and with which configuration. It is called with mu held.
-func (t *Transport) open() (*frittata.Transport, *quic.Config, error) {
+// setUp returns what to dial on and with which configuration. It is called with mu held.
+func (t *Transport) setUp() (*frittata.Transport, *quic.Config, error) {
 	if t.closed {
 		return nil, nil, ErrTransportClosed
 	}
@@ -133,7 +136,8 @@ func (t *Transport) closeIdle(expired func(*clientConn) bool) (left bool) {
 func (t *Transport) Close() error {
 	t.mu.Lock()
 	t.closed = true
-	conns, dials := t.conns, t.dials
+	conns := slices.Collect(maps.Keys(t.open))
+	dials := t.dials
 	t.conns, t.dials = nil, nil
 	if t.timer != nil {
 		t.timer.Stop()

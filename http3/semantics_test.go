@@ -1,0 +1,235 @@
+package http3
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/frittata-go/frittata"
+	"github.com/frittata-go/frittata/h3"
+	"github.com/frittata-go/frittata/h3driver"
+	"github.com/frittata-go/frittata/quic"
+)
+
+// closeRecorder is a body that tells when it is closed.
+type closeRecorder struct {
+	io.Reader
+	closed chan struct{}
+}
+
+func (c *closeRecorder) Close() error {
+	close(c.closed)
+	return nil
+}
+
+// TestRefusedBodyIsClosed: RoundTrip closes a body also if the server does not want it.
+func TestRefusedBodyIsClosed(t *testing.T) {
+	ts := newTestServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(417) }),
+		func(ts *testServer) { ts.tr.ExpectContinueTimeout = -1 })
+	body := &closeRecorder{strings.NewReader("body"), make(chan struct{})}
+	req := ts.request("POST", "/", body)
+	req.Header.Set("Expect", "100-continue")
+	if resp, _ := ts.do(req); resp.StatusCode != 417 {
+		t.Error(resp.Status)
+	}
+	await(t, body.closed)
+}
+
+// TestManyCookies: what a peer makes us do for its cookies grows with their length, not with its square.
+func TestManyCookies(t *testing.T) {
+	fields := make([]h3.Field, 1500)
+	var want []string
+	for i := range fields {
+		fields[i] = h3.Field{Name: "cookie", Value: fmt.Sprintf("c%d=v", i)}
+		want = append(want, fields[i].Value)
+	}
+	fields = append(fields, h3.Field{Name: "x", Value: "y"})
+	if got := makeHeader(fields)["Cookie"]; len(got) != 1 || got[0] != strings.Join(want, "; ") {
+		t.Errorf("got %q", got)
+	}
+	if n := testing.AllocsPerRun(10, func() { makeHeader(fields) }); n > 100 {
+		t.Errorf("%v allocations for the header", n)
+	}
+}
+
+// TestHeadEndsWithItsHead: a response to HEAD has no trailers.
+func TestHeadEndsWithItsHead(t *testing.T) {
+	ts := newTestServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Trailer", "X-Sum")
+		io.WriteString(w, "body")
+		w.Header().Set("X-Sum", "1")
+	}))
+	d := h3driver.NewClient(nil)
+	cfg := &frittata.Config{QUIC: quic.Config{TLS: &tls.Config{RootCAs: testRoots, NextProtos: []string{ALPN}}}}
+	c, err := frittata.Dial(testContext(t), ts.addr.String(), cfg, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	s, err := d.Open([]h3.Field{{Name: ":method", Value: "HEAD"}, {Name: ":scheme", Value: "https"},
+		{Name: ":authority", Value: "localhost"}, {Name: ":path", Value: "/"}}, h3driver.OpenOptions{End: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Release()
+	if head, err := s.Response(testContext(t)); err != nil || head.ContentLength != 4 {
+		t.Errorf("%v, %v", head, err)
+	}
+	if b, err := io.ReadAll(s); len(b) > 0 || err != nil || s.Trailers() != nil {
+		t.Errorf("%q, %v, trailers %v", b, err, s.Trailers())
+	}
+}
+
+// slowBody has its end after a while.
+type slowBody struct{ wait time.Duration }
+
+func (s *slowBody) Read(p []byte) (int, error) {
+	time.Sleep(s.wait)
+	return 0, io.EOF
+}
+
+// TestHeaderTimeoutAfterTheBody: as with net/http, a server has its time from when it has the request.
+func TestHeaderTimeoutAfterTheBody(t *testing.T) {
+	ts := newTestServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		if r.URL.Path == "/never" {
+			<-r.Context().Done()
+		}
+	}), func(ts *testServer) { ts.tr.ResponseHeaderTimeout = time.Second })
+	ts.do(ts.request("POST", "/", &slowBody{1500 * time.Millisecond}))
+	_, err := ts.tr.RoundTrip(ts.request("POST", "/never", &slowBody{0}))
+	if ne, ok := errors.AsType[interface {
+		error
+		Timeout() bool
+	}](err); !ok || !ne.Timeout() {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestRequestLine: nothing of a request can be taken for more than it is by whoever passes it on.
+func TestRequestLine(t *testing.T) {
+	ts := newTestServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Host) }))
+	for _, change := range []func(*http.Request){
+		func(r *http.Request) { r.Host = "a\r\nX: y" },
+		func(r *http.Request) { r.Host = "a b" },
+		func(r *http.Request) { r.URL.RawQuery = "a\r\nX: y" },
+		func(r *http.Request) { r.URL.RawQuery = "a b" },
+	} {
+		req := ts.request("GET", "/", nil)
+		change(req)
+		if resp, err := ts.tr.RoundTrip(req); err == nil {
+			resp.Body.Close()
+			t.Errorf("host %q, query %q: sent", req.Host, req.URL.RawQuery)
+		} else if !strings.Contains(err.Error(), "invalid") {
+			t.Errorf("host %q, query %q: %v", req.Host, req.URL.RawQuery, err)
+		}
+	}
+	req := ts.request("GET", "/", nil)
+	req.Host = "bücher.example:443"
+	if _, got := ts.do(req); got != "xn--bcher-kva.example:443" {
+		t.Errorf("host %q", got)
+	}
+}
+
+// TestRetiredConnections: a connection that new requests do not use any more is
+// closed when it has nothing left to do, and by Close.
+func TestRetiredConnections(t *testing.T) {
+	tr, err := frittata.Open("udp", "127.0.0.1:0", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tr.Close()
+	begun := make(chan struct{}, 1)
+	ts := newTestServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/wait" {
+			begun <- struct{}{}
+			<-r.Context().Done()
+		}
+	}), func(ts *testServer) { ts.tr.Transport = tr })
+	only := func() *clientConn {
+		ts.tr.mu.Lock()
+		defer ts.tr.mu.Unlock()
+		for _, c := range ts.tr.conns {
+			return c
+		}
+		return nil
+	}
+	ts.get("/")
+	c := only()
+	c.retire()
+	await(t, c.conn.Done())
+	if ts.get("/"); only() == c {
+		t.Error("a retired connection was used")
+	}
+	failed := make(chan error, 1)
+	go func() {
+		_, err := ts.tr.RoundTrip(ts.request("GET", "/wait", nil))
+		failed <- err
+	}()
+	await(t, begun)
+	c = only()
+	c.retire()
+	ts.tr.Close()
+	if err := await(t, failed); err == nil {
+		t.Error("a request has survived Close")
+	}
+	await(t, c.conn.Done())
+}
+
+// TestCloseDuringHandshake: a connection whose handshake is under way when the Server
+// is closed is not served, though its Transport stays.
+func TestCloseDuringHandshake(t *testing.T) {
+	noLeaks(t)
+	entered, leave := make(chan struct{}, 1), make(chan struct{})
+	srv := &Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { t.Error("a request was served") }),
+		TLSConfig: &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			select {
+			case entered <- struct{}{}:
+			default:
+			}
+			<-leave
+			return &testCert, nil
+		}},
+	}
+	cfg, err := srv.ListenerConfig()
+	if err != nil {
+		t.Fatal(err)
+	}
+	qt, err := frittata.Open("udp", "127.0.0.1:0", cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer qt.Close()
+	l, err := qt.Listen(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(l) }()
+	tr := &Transport{TLSClientConfig: &tls.Config{RootCAs: testRoots}}
+	defer tr.Close()
+	failed := make(chan error, 1)
+	go func() {
+		req, _ := http.NewRequestWithContext(testContext(t), "GET", fmt.Sprintf("https://%v/", l.Addr()), nil)
+		_, err := tr.RoundTrip(req)
+		failed <- err
+	}()
+	await(t, entered)
+	if err := srv.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := await(t, served); err != http.ErrServerClosed {
+		t.Error(err)
+	}
+	close(leave)
+	if err := await(t, failed); err == nil || errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+}
