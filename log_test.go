@@ -155,7 +155,10 @@ func TestLogOfPanicsAndHandshakes(t *testing.T) {
 	}
 
 	accepted = one(t, l, &app{reads: func(*quic.Conn) error { panic("oops") }})
-	dial(t, l, clientConfig(), opener())
+	// It may hear of the end before it is told that it has begun.
+	if c, err := Dial(testContext(t), l.Addr().String(), clientConfig(), opener()); err == nil {
+		defer c.Transport().Close()
+	}
 	<-accepted
 	if a := lg.want(t, "panic in a callback", slog.LevelError, "remote", "stack"); a["panic"] != "oops" || !strings.Contains(fmt.Sprint(a["stack"]), "log_test.go") {
 		t.Errorf("%v", a)
@@ -242,10 +245,6 @@ func TestLogOfSocket(t *testing.T) {
 			if a := lg.want(t, "reading the socket failed", slog.LevelWarn, "local", "times"); !errors.Is(a["error"].(error), test.err) {
 				t.Errorf("%v", a)
 			}
-			_, _, n := lg.find("writing to the socket failed")
-			if test.none != (n == 0) {
-				t.Fatalf("failed writes were logged %d times", n)
-			}
 			if !test.none {
 				a := lg.want(t, "writing to the socket failed", test.level, "local", "times")
 				if a["remote"] != to || !errors.Is(a["error"].(error), test.err) {
@@ -254,6 +253,9 @@ func TestLogOfSocket(t *testing.T) {
 			}
 			if err := tr.Close(); err != nil {
 				t.Error(err)
+			}
+			if _, _, n := lg.find("writing to the socket failed"); test.none && n > 0 {
+				t.Errorf("what is too large for a path was logged %d times", n)
 			}
 		})
 	}

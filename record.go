@@ -121,6 +121,12 @@ func (c *Conn) noteClosed(now time.Time) {
 		r.HandshakeDone = c.qc.Connected()
 		r.Stats = c.qc.Stats()
 	}
+	if r.HandshakeDone && !c.connected {
+		// It closed in the turn in which it came to be.
+		c.connected = true
+		c.noteEstablished()
+		r.Times = c.times
+	}
 	c.mu.Lock()
 	r.setClose(c.err)
 	r.RemoteAddr, r.LocalAddr = c.remote, c.t.localAddr(c.local)
@@ -132,12 +138,9 @@ func (c *Conn) noteClosed(now time.Time) {
 
 	n := &c.t.stats
 	n.closed.Add(1)
-	switch {
-	case !r.HandshakeDone:
+	if !r.HandshakeDone {
 		n.handshakesFailed.Add(1)
 		c.logFailed(r)
-	case !c.connected:
-		n.handshakesDone.Add(1) // it closed in the turn in which it came to be
 	}
 	if m := c.t.cfg.Metrics; m != nil {
 		m.ConnClosed(r)
