@@ -21,4 +21,11 @@
 // at once: the packets, timers that are due, ProcessReads; then ProcessWrites and
 // whatever is to be sent. A wake-up or a timer has a turn run the same way. A
 // connection at rest has no goroutine and no packet buffer.
+//
+// # What there is to see
+//
+// [Transport.Stats] and [Conn.Stats] are counters. [Conn.Record] has, once a
+// connection has closed, who closed it, how and why, its times and its counters. Config.Metrics is
+// told of each handshake and each close; the module prommetrics makes of all this
+// metrics for Prometheus. Config.Logger gets what an operator has to know; by default nothing is logged.
 package frittata
