@@ -23,6 +23,8 @@ type serverConn struct {
 	ctx    context.Context // that of the listener, then that of the requests
 	tls    *tls.ConnectionState
 	remote string
+
+	refused bool // the Server was closed before; of the strand
 }
 
 // bodyBuffer is how much of a body waits in each direction between a handler, or
@@ -61,6 +63,7 @@ func (c *serverConn) onEstablished(_ *h3driver.Driver, info *frittata.HandshakeI
 		}
 	}
 	if !c.srv.addConn(c) {
+		c.refused = true
 		c.close()
 	}
 }
@@ -69,7 +72,16 @@ func (c *serverConn) close() {
 	_ = c.conn.CloseWithError(quic.CloseError{Application: true, Code: uint64(h3.CodeNoError)}) // never fails
 }
 
-func (c *serverConn) onRequest(s *h3driver.Stream) { c.srv.workers.submit(task{c, s}) }
+func (c *serverConn) onRequest(s *h3driver.Stream) {
+	if c.refused {
+		// It came along with the end of the handshake, before the close takes effect.
+		s.Cancel(h3.CodeRequestRejected, http.ErrServerClosed)
+		s.Finish(nil)
+		s.Release()
+		return
+	}
+	c.srv.workers.submit(task{c, s})
+}
 
 func (c *serverConn) onClose(error) { c.srv.removeConn(c) }
 
