@@ -41,7 +41,9 @@ func firstFlight(t *testing.T, to netip.AddrPort) net.PacketConn {
 func TestRefuse(t *testing.T) {
 	noLeaks(t)
 	l := listen(t, serverConfig())
+	done := make(chan struct{})
 	go func() {
+		defer close(done)
 		in, err := l.Accept(testContext(t))
 		if err != nil {
 			t.Error(err)
@@ -59,6 +61,7 @@ func TestRefuse(t *testing.T) {
 	if !errors.As(err, &te) || te.Code != quic.ConnectionRefused || !te.Remote {
 		t.Errorf("Dial failed with %v", err)
 	}
+	<-done
 }
 
 func TestRetry(t *testing.T) {
