@@ -58,9 +58,11 @@ func (r *router) loop() {
 		n, err := r.receive()
 		if err != nil {
 			if t.readFailed(err) {
+				// Whose turns were to come get them by the runners.
+				t.queue.spill(r.due)
 				return
 			}
-			continue
+			n = 0 // nothing came, but what is due does not wait for the socket to recover
 		}
 		if n > 0 {
 			r.route(n)
@@ -123,9 +125,13 @@ func (r *router) rest() {
 	}
 }
 
-// end gives back all of the router's memory: a Transport that is closed may be
-// kept by whoever used it.
+// end leaves the turns that are due to others, and gives back all of the router's
+// memory: a Transport that is closed may be kept by whoever used it.
 func (r *router) end() {
+	if len(r.due) > 0 {
+		r.t.queue.spill(r.due)
+		r.due = nil
+	}
 	r.rest()
 	r.runs = nil
 	if b := r.bufs[0]; b != nil {

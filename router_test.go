@@ -1,6 +1,15 @@
 package frittata
 
-import "testing"
+import (
+	"bytes"
+	"log/slog"
+	"net"
+	"sync/atomic"
+	"testing"
+
+	"github.com/frittata-go/frittata/quic"
+	"github.com/frittata-go/frittata/udp"
+)
 
 // A closed Transport that somebody keeps does not keep the memory that it read into.
 func TestClosedTransportKeepsNoBuffers(t *testing.T) {
@@ -21,5 +30,80 @@ func TestClosedTransportKeepsNoBuffers(t *testing.T) {
 	}
 	if tr.router.runs != nil || tr.router.buf != nil {
 		t.Error("the router holds memory")
+	}
+}
+
+// heldSocket, once held, has nothing more to say until it is closed.
+type heldSocket struct {
+	Socket
+	held   atomic.Bool
+	closed chan struct{}
+}
+
+func (s *heldSocket) TryReadBatch(m []udp.Message) (int, error) {
+	if s.held.Load() {
+		<-s.closed
+		return 0, net.ErrClosed
+	}
+	return s.Socket.TryReadBatch(m)
+}
+
+func (s *heldSocket) Close() error {
+	close(s.closed)
+	return s.Socket.Close()
+}
+
+// A Transport may be closed while its router has turns to run: somebody else runs them.
+func TestCloseWithTurnsDue(t *testing.T) {
+	noLeaks(t)
+	l := listen(t, serverConfig())
+	serve(t, l, func() Application { return newEcho() })
+	u, err := udp.Listen("udp4", "127.0.0.1:0", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &heldSocket{Socket: u, closed: make(chan struct{})}
+	var log bytes.Buffer
+	cfg := clientConfig()
+	cfg.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	tr, err := NewTransport(s, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var handle *Conn
+	a := &app{
+		established: func(c *quic.Conn, info HandshakeInfo) error {
+			handle = info.Conn
+			id, err := c.OpenStream(quic.Bidi)
+			if err != nil {
+				return err
+			}
+			_, err = c.StreamWrite(id, []byte("hello"), true)
+			return err
+		},
+		reads: func(c *quic.Conn) error {
+			if _, ok := c.NextReadable(); ok {
+				c.Close(quic.CloseError{})
+			}
+			return nil
+		},
+		closed: func(*quic.Conn, error) {
+			if handle.w.router {
+				s.held.Store(true)
+			}
+			handle.Wake() // another turn is due after this one
+		},
+	}
+	c, err := tr.Dial(testContext(t), l.Addr(), "localhost", nil, a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wait(t, "the connection is closed", c.Closed())
+	if err := tr.Close(); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, "the connection is gone", c.Done())
+	if log.Len() > 0 {
+		t.Errorf("logged: %s", log.String())
 	}
 }
