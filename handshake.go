@@ -83,14 +83,19 @@ func (hs *handshake) timeout() time.Duration {
 // defaultHandshakeTimeout is that of package quic.
 const defaultHandshakeTimeout = 10 * time.Second
 
-// giveUp frees whoever waits for a handshake that is stuck.
+// giveUp frees whoever waits for a handshake that is stuck. They take the connection
+// for closed, and it is when the callback returns.
 func (c *Conn) giveUp() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.readyOnce {
+	stuck := !c.readyOnce
+	if stuck {
 		c.readyOnce = true
 		c.err = &quic.HandshakeTimeoutError{Heard: true}
 		close(c.ready)
+	}
+	c.mu.Unlock()
+	if stuck {
+		_ = c.Close() // never fails
 	}
 }
 

@@ -177,10 +177,12 @@ func TestStuckHandshake(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer tr.Close()
-	defer close(release)
-	_, err = tr.Dial(testContext(t), l.Addr(), "localhost", nil, &app{})
+	closed := make(chan struct{})
+	_, err = tr.Dial(testContext(t), l.Addr(), "localhost", nil, &app{closed: func(*quic.Conn, error) { close(closed) }})
 	var timeout *quic.HandshakeTimeoutError
 	if !errors.As(err, &timeout) {
 		t.Errorf("Dial failed with %v", err)
 	}
+	close(release)
+	wait(t, "the connection that nobody has is closed", closed)
 }
