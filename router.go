@@ -125,15 +125,11 @@ func (r *router) rest() {
 	}
 }
 
-// end leaves the turns that are due to others, and gives back all of the router's
-// memory: a Transport that is closed may be kept by whoever used it.
+// end gives back all of the router's memory: a Transport that is closed may be
+// kept by whoever used it.
 func (r *router) end() {
-	if len(r.due) > 0 {
-		r.t.queue.spill(r.due)
-		r.due = nil
-	}
 	r.rest()
-	r.runs = nil
+	r.runs, r.due = nil, nil
 	if b := r.bufs[0]; b != nil {
 		receiveBuffers.Put(b)
 		r.bufs[0], r.msgs[0].Buf = nil, nil
