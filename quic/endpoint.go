@@ -108,7 +108,7 @@ type EndpointConfig struct {
 	MaxPendingBytes  int           // of all of them; default 8 MiB
 	MaxPendingFlight int           // bytes of one of them; default 16 KiB
 	PendingAge       time.Duration // default 5 s
-	TokenLifetime    time.Duration // of Retry tokens; default 15 s
+	TokenLifetime    time.Duration // of Retry tokens; default 30 s
 	ResetRate        int           // stateless resets a second; default 100; negative: none
 	ReplyRate        int           // Version Negotiation, refusals and Retries a second; default 10000; negative: none
 }
@@ -119,7 +119,7 @@ const (
 	defaultMaxPendingBytes  = 8 << 20
 	defaultMaxPendingFlight = 16 << 10 // a ClientHello with post-quantum keys and a large ticket is some 4 kB
 	defaultPendingAge       = 5 * time.Second
-	defaultTokenLifetime    = 15 * time.Second // a few round trips, with retransmissions
+	defaultTokenLifetime    = 30 * time.Second // a client that doubles its timeout has its fifth try after 15 s
 	defaultResetRate        = 100
 	defaultReplyRate        = 10000
 )
