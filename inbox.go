@@ -46,7 +46,9 @@ func (c *Conn) keep(r *run) {
 	if c.boxHalf {
 		limit = min(limit, halfOpenInboxBytes)
 	}
-	if c.gone || c.boxBytes+len(r.data) > limit {
+	// A peer that sends the smallest datagrams should not have us hold many times the limit.
+	n := max(len(r.data), chunk.MinSize)
+	if c.gone || c.boxBytes+n > limit {
 		c.mu.Unlock()
 		t.stats.inboxDropped.Add(uint64(len(r.data)))
 		return
@@ -56,9 +58,9 @@ func (c *Conn) keep(r *run) {
 	k := boxed{run: *r, buf: b}
 	k.data, k.next = b.B, 0
 	c.box = append(c.box, k)
-	c.boxBytes += len(r.data)
+	c.boxBytes += n
 	if c.boxHalf {
-		t.load.inbox.Add(int64(len(r.data)))
+		t.load.inbox.Add(int64(n))
 	}
 	c.mail.Store(true)
 	c.mu.Unlock()

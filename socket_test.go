@@ -190,6 +190,23 @@ func TestInboxIsBounded(t *testing.T) {
 	}
 }
 
+// Small datagrams count as the memory that they take.
+func TestInboxOfSmallDatagrams(t *testing.T) {
+	tr := &Transport{cfg: Config{InboxBytes: 10_000}, buffers: &sharedBuffers}
+	c := newConn(tr, &app{}, netip.AddrPort{})
+	r := run{data: make([]byte, 21), segment: 21}
+	for range 1000 {
+		c.keep(&r)
+	}
+	memory := 0
+	for i := range c.box {
+		memory += c.box[i].buf.Size()
+	}
+	if memory > tr.cfg.InboxBytes || len(c.box) == 0 {
+		t.Errorf("%d datagrams of 21 bytes take %d bytes", len(c.box), memory)
+	}
+}
+
 func TestConfigErrors(t *testing.T) {
 	for name, change := range map[string]func(*Config){
 		"no TLS":         func(c *Config) { c.QUIC.TLS = nil },
