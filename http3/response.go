@@ -354,10 +354,6 @@ func (w *responseWriter) ReadFrom(r io.Reader) (n int64, err error) {
 		if err != nil {
 			return n, err
 		}
-		if w.length >= 0 && w.written == w.length && len(b.B) < cap(b.B) {
-			// Only to find out that there is no more, or too much.
-			continue
-		}
 	}
 	if err := w.flush(nil); err != nil {
 		return n, err

@@ -146,7 +146,9 @@ type Config struct {
 // call it once and use the result for all connections.
 func ServerTLS(cfg *tls.Config) *tls.Config { return prepareServerTLS(cfg) }
 
-// ClientTLS prepares a client's TLS configuration for QUIC. It returns a copy.
+// ClientTLS prepares a client's TLS configuration for QUIC. It returns a copy,
+// in which session tickets are disabled if cfg has no ClientSessionCache: set one
+// before, not on the copy.
 func ClientTLS(cfg *tls.Config) *tls.Config { return prepareClientTLS(cfg) }
 
 // Validate tells what is wrong with the settings. Accept and Connect call it.
