@@ -135,5 +135,5 @@ func middle[T uint64 | int | int64](list []sample, of func(sample) T) T {
 		v[i] = of(s)
 	}
 	slices.Sort(v)
-	return v[len(v)/2]
+	return v[(len(v)-1)/2]
 }

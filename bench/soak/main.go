@@ -103,7 +103,8 @@ func run(ctx context.Context, out io.Writer, o *options) (ok bool, err error) {
 		case <-tick.C:
 			s := c.sample()
 			fmt.Fprintln(out, s)
-			if s.at >= 2*ramp {
+			// What is taken while they leave is neither the steady state nor the end.
+			if s.at >= 2*ramp && working.Err() == nil {
 				c.steady = append(c.steady, s)
 			}
 		case <-working.Done():
