@@ -65,7 +65,7 @@ type Config struct {
 	UDP udp.Options
 
 	// Logger gets what an operator should know: errors are panics of
-	// Applications, warnings are failures of the socket (at most one of a kind in 10 s) and
+	// Applications and callbacks, warnings are failures of the socket (at most one of a kind in 10 s) and
 	// buffers that are smaller than they should be, with what to do about it. At
 	// level debug there are handshakes that failed and what the socket can do. Default: nothing is logged.
 	Logger *slog.Logger

@@ -1,8 +1,6 @@
 package frittata
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"time"
 
 	"github.com/frittata-go/frittata/quic"
@@ -151,75 +149,5 @@ func (c *Conn) endHandshake() {
 			c.boxHalf = false
 		}
 		c.mu.Unlock()
-	}
-}
-
-// outside lets go of the handshake's slot while a callback of the user runs: it may
-// wait for a disk or a key service.
-func outside[A, R any](f func(A) (R, error)) func(A) (R, error) {
-	if f == nil {
-		return nil
-	}
-	return func(a A) (R, error) {
-		leaveHandshake()
-		defer enterHandshake()
-		return f(a)
-	}
-}
-
-// serverTLS prepares a server's TLS configuration.
-func serverTLS(cfg *tls.Config) *tls.Config {
-	if cfg == nil {
-		return nil
-	}
-	c := quic.ServerTLS(cfg)
-	if c == cfg {
-		c = quic.ServerTLS(cfg.Clone()) // what the user has prepared is the user's
-	}
-	c.GetCertificate = outside(c.GetCertificate)
-	verifyOutside(c)
-	if get := outside(c.GetConfigForClient); get != nil {
-		c.GetConfigForClient = func(info *tls.ClientHelloInfo) (*tls.Config, error) {
-			ret, err := get(info)
-			if err != nil || ret == nil || ret.GetCertificate == nil && ret.VerifyConnection == nil && ret.VerifyPeerCertificate == nil {
-				return ret, err
-			}
-			own := ret.Clone()
-			own.GetCertificate = outside(ret.GetCertificate)
-			verifyOutside(own)
-			return own, nil
-		}
-	}
-	return c
-}
-
-// clientTLS prepares a client's TLS configuration.
-func clientTLS(cfg *tls.Config) *tls.Config {
-	if cfg == nil {
-		return nil
-	}
-	c := quic.ClientTLS(cfg)
-	if c == cfg {
-		c = quic.ClientTLS(cfg.Clone())
-	}
-	c.GetClientCertificate = outside(c.GetClientCertificate)
-	verifyOutside(c)
-	return c
-}
-
-func verifyOutside(c *tls.Config) {
-	if f := c.VerifyConnection; f != nil {
-		c.VerifyConnection = func(s tls.ConnectionState) error {
-			leaveHandshake()
-			defer enterHandshake()
-			return f(s)
-		}
-	}
-	if f := c.VerifyPeerCertificate; f != nil {
-		c.VerifyPeerCertificate = func(raw [][]byte, chains [][]*x509.Certificate) error {
-			leaveHandshake()
-			defer enterHandshake()
-			return f(raw, chains)
-		}
 	}
 }

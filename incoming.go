@@ -37,7 +37,7 @@ func (in *IncomingConn) Validated() bool { return in.in.Validated() }
 // SetConfig sets what Start and Handshake use instead of the Listener's
 // configuration: other limits, say, for some clients.
 func (in *IncomingConn) SetConfig(cfg *quic.Config) error {
-	qcfg, err := in.t.connConfig(cfg, serverTLS)
+	qcfg, err := in.t.connConfig(cfg, in.t.serverTLS)
 	if err != nil {
 		return err
 	}

@@ -35,7 +35,7 @@ func (t *Transport) Listen(cfg *quic.Config) (*Listener, error) {
 // acceptOn is Listen for all Transports of a group.
 func acceptOn(ts []*Transport, cfg *quic.Config) (*Listener, error) {
 	t := ts[0]
-	qcfg, err := t.connConfig(cfg, serverTLS)
+	qcfg, err := t.connConfig(cfg, t.serverTLS)
 	if err != nil {
 		return nil, err
 	}

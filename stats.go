@@ -33,7 +33,7 @@ type Stats struct {
 	ReadErrors        uint64
 	InboxDropped      uint64 // bytes that found the inbox of a busy connection full
 	Spilled           uint64 // turns that the router left to others
-	Panics            uint64 // of callbacks
+	Panics            uint64 // of Applications and their functions, of tls.Config's callbacks, of Metrics and Logger
 	TooManyConns      uint64 // connections that MaxConns kept out
 	TooManyHandshakes uint64 // and those that MaxHandshakes, MaxPending or Admission did
 	Forwarded         uint64 // datagrams that came for another Transport of the group

@@ -100,6 +100,7 @@ func newTransport(s Socket, cfg *Config) (*Transport, error) {
 	t := &Transport{socket: s, local: s.LocalAddr(), load: new(load), conns: make(map[*Conn]struct{}), closeDone: make(chan struct{})}
 	if cfg != nil {
 		t.cfg = *cfg
+		t.guardUsers()
 	}
 	c := &t.cfg
 	setDefault(&c.MaxConns, defaultMaxConns)
@@ -203,7 +204,7 @@ func (t *Transport) connConfig(cfg *quic.Config, prepare func(*tls.Config) *tls.
 		return nil, err
 	}
 	c.TLS = prepare(c.TLS)
-	c.ConfigForClient = outside(c.ConfigForClient)
+	c.ConfigForClient = t.configForClient(c.ConfigForClient)
 	return &c, nil
 }
 
@@ -322,7 +323,7 @@ func (t *Transport) clientTLSFor(cfg *tls.Config) *tls.Config {
 	if p := t.clientTLS.Load(); p != nil && p.from == cfg {
 		return p.to
 	}
-	p := &preparedTLS{from: cfg, to: clientTLS(cfg)}
+	p := &preparedTLS{from: cfg, to: t.guardedClientTLS(cfg)}
 	t.clientTLS.Store(p)
 	return p.to
 }

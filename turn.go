@@ -2,8 +2,6 @@ package frittata
 
 import (
 	"errors"
-	"fmt"
-	"runtime/debug"
 
 	"github.com/frittata-go/frittata/quic"
 )
@@ -138,17 +136,9 @@ func (c *Conn) command(fn func(*quic.Conn)) (err error) {
 
 // recovered makes a panic the callback's error. It is deferred.
 func (c *Conn) recovered(err *error) {
-	v := recover()
-	if v == nil {
-		return
+	if v := recover(); v != nil {
+		*err = c.t.panicked(v, "remote", c.RemoteAddr())
 	}
-	c.t.stats.panics.Add(1)
-	c.t.logger().Error("panic in a callback", "remote", c.RemoteAddr(), "panic", v, "stack", string(debug.Stack()))
-	if e, ok := v.(error); ok {
-		*err = fmt.Errorf("%w: %w", ErrPanic, e)
-		return
-	}
-	*err = fmt.Errorf("%w: %v", ErrPanic, v)
 }
 
 // fail closes the connection because a callback failed.

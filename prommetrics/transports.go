@@ -74,7 +74,7 @@ var transportFields = append([]field[frittata.Stats]{
 		get: func(s *frittata.Stats) float64 { return float64(s.Spilled) }},
 	{name: "inbox_dropped_bytes_total", help: "UDP payload that found the inbox of a busy connection full.",
 		get: func(s *frittata.Stats) float64 { return float64(s.InboxDropped) }},
-	{name: "callback_panics_total", help: "Panics of Applications and of functions of Do.",
+	{name: "callback_panics_total", help: "Panics of Applications, of functions of Do, and of callbacks of configurations.",
 		get: func(s *frittata.Stats) float64 { return float64(s.Panics) }},
 
 	{name: "verdicts_total", help: "Datagrams by what the endpoint made of them: route (to a connection), incoming (a client begins a connection), reply (Retry, refusals, Version Negotiation and resets of the endpoint's own accord), drop.",
