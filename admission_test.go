@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/frittata-go/frittata/internal/leak"
 	"github.com/frittata-go/frittata/quic"
 )
 
@@ -126,7 +127,7 @@ func TestSlotsInOrder(t *testing.T) {
 // A server whose processors are busy with handshakes asks for proofs and then drops,
 // and does not even look at tokens; when they are free all is as before.
 func TestAdmissionByDelay(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	cfg := serverConfig()
 	cfg.Admission.RetryDelay = time.Nanosecond
 	cfg.Admission.MaxDelay = time.Nanosecond
@@ -172,7 +173,7 @@ func freeSlots(s *slots) int {
 // While a callback of tls.Config takes its time, what the client sends is bounded and
 // counts as memory of half-open connections, and others are turned away.
 func TestAdmissionByMemory(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	cfg := serverConfig()
 	entered, proceed := make(chan struct{}), make(chan struct{})
 	cert := cfg.QUIC.TLS.Certificates[0]

@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"testing"
 
+	"github.com/frittata-go/frittata/internal/leak"
 	"github.com/frittata-go/frittata/quic"
 )
 
@@ -12,7 +13,7 @@ func TestTransferAllocatesNothingPerPacket(t *testing.T) {
 	if raceEnabled {
 		t.Skip("sync.Pool drops at random under the race detector")
 	}
-	noLeaks(t)
+	leak.Check(t)
 	l := listen(t, serverConfig())
 	serve(t, l, func() Application { return newEcho() })
 	const size = 8 << 20

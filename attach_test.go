@@ -6,13 +6,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/frittata-go/frittata/internal/leak"
 	"github.com/frittata-go/frittata/quic"
 	"github.com/frittata-go/frittata/udp"
 )
 
 // Two attached connections whose packets go from one to the other by function calls.
 func TestAttach(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	clientAddr, serverAddr := netip.MustParseAddrPort("192.0.2.1:1000"), netip.MustParseAddrPort("192.0.2.2:443")
 	scfg, ccfg := serverConfig().QUIC, clientConfig().QUIC
 	scfg.ConnIDs = quic.RandomConnIDs(8)
@@ -117,6 +118,7 @@ func TestAttach(t *testing.T) {
 }
 
 func TestAttachErrors(t *testing.T) {
+	leak.Check(t)
 	if _, err := Attach(nil, nil, AttachConfig{}); err == nil {
 		t.Error("without an Application")
 	}

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/frittata-go/frittata/internal/leak"
 	"github.com/frittata-go/frittata/quic"
 )
 
@@ -74,7 +75,7 @@ func TestErrorsAndPanicsOfCallbacks(t *testing.T) {
 	} {
 		for _, where := range []string{"OnEstablished", "ProcessReads", "ProcessWrites", "Do"} {
 			t.Run(test.name+" in "+where, func(t *testing.T) {
-				noLeaks(t)
+				leak.Check(t)
 				l := listen(t, serverConfig())
 				var closes atomic.Int32
 				local := make(chan error, 1)
@@ -128,7 +129,7 @@ func TestErrorsAndPanicsOfCallbacks(t *testing.T) {
 }
 
 func TestPanicInOnClose(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	l := listen(t, serverConfig())
 	server := one(t, l, &app{closed: func(*quic.Conn, error) { panic("late") }})
 	c := dial(t, l, clientConfig(), opener())
@@ -142,7 +143,7 @@ func TestPanicInOnClose(t *testing.T) {
 }
 
 func TestDoAndCall(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	l := listen(t, serverConfig())
 	server := one(t, l, &app{})
 	c := dial(t, l, clientConfig(), &app{})
@@ -189,7 +190,7 @@ func TestDoAndCall(t *testing.T) {
 }
 
 func TestWakersCauseTurns(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	l := listen(t, serverConfig())
 	var flag, seen, turns atomic.Int64
 	reached := make(chan struct{})

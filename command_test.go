@@ -4,12 +4,13 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/frittata-go/frittata/internal/leak"
 	"github.com/frittata-go/frittata/quic"
 )
 
 // Commands of other goroutines: live counters, a key update, a close with a code.
 func TestCommands(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	l := listen(t, serverConfig())
 	server := one(t, l, newEcho())
 	u := newUpload(1, 100_000)

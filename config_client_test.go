@@ -5,12 +5,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/frittata-go/frittata/internal/leak"
 	"github.com/frittata-go/frittata/quic"
 )
 
 // A server chooses limits by the client's wish; the callback may take its time.
 func TestConfigForClient(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	cfg := serverConfig()
 	no := errors.New("no such name")
 	infos := make(chan quic.ClientInfo, 2)

@@ -3,11 +3,13 @@ package frittata
 import (
 	"net/netip"
 	"testing"
+
+	"github.com/frittata-go/frittata/internal/leak"
 )
 
 // The addresses of a net.UDPAddr are IPv4 in IPv6, those of datagrams that come are not.
 func TestDialMappedAddress(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	l := listen(t, serverConfig())
 	serve(t, l, func() Application { return newEcho() })
 	tr, err := Open("udp4", "127.0.0.1:0", clientConfig())

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/frittata-go/frittata/internal/leak"
 	"github.com/frittata-go/frittata/quic"
 )
 
@@ -115,7 +116,7 @@ func (u *upload) onReads(c *quic.Conn) error {
 func TestEcho(t *testing.T) {
 	for _, test := range []struct{ streams, n int }{{1, 0}, {1, 1}, {1, 100_000}, {10, 1000}, {1, 10 << 20}, {50, 100_000}} {
 		t.Run(fmt.Sprintf("%dx%d", test.streams, test.n), func(t *testing.T) {
-			noLeaks(t)
+			leak.Check(t)
 			l := listen(t, serverConfig())
 			serve(t, l, func() Application { return newEcho() })
 			u := newUpload(test.streams, test.n)
@@ -138,7 +139,7 @@ func TestEcho(t *testing.T) {
 }
 
 func TestManyConnections(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	// The machine may have other things to do.
 	scfg, ccfg := serverConfig(), clientConfig()
 	scfg.QUIC.HandshakeTimeout, ccfg.QUIC.HandshakeTimeout = testTime, testTime

@@ -6,6 +6,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/frittata-go/frittata/internal/leak"
 	"github.com/frittata-go/frittata/udp"
 )
 
@@ -89,7 +90,7 @@ func TestSocketFaults(t *testing.T) {
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			noLeaks(t)
+			leak.Check(t)
 			cfg := serverConfig()
 			_, cfg.QUIC.TLS.RootCAs = testCert()
 			var ts [2]*Transport

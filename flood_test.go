@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/frittata-go/frittata/internal/leak"
 	"github.com/frittata-go/frittata/quic"
 	"github.com/frittata-go/frittata/udp"
 )
@@ -22,7 +23,7 @@ func TestInitialFlood(t *testing.T) {
 		"one socket": {1, RetryAuto}, "one socket, no Retry": {1, RetryNever}, "group": {3, RetryAuto},
 	} {
 		t.Run(name, func(t *testing.T) {
-			noLeaks(t)
+			leak.Check(t)
 			cfg := serverConfig()
 			cfg.MaxHandshakes = 16
 			cfg.Retry = test.policy

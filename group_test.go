@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/frittata-go/frittata/internal/leak"
 	"github.com/frittata-go/frittata/quic"
 	"github.com/frittata-go/frittata/udp"
 )
@@ -60,7 +61,7 @@ func listenUnsteered(t *testing.T, n int, cfg *Config) *Listener {
 
 // Many clients are served by all Transports, and one Accept has them all.
 func TestGroup(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	for _, n := range []int{2, 4} {
 		l := listenTestGroup(t, n, serverConfig())
 		serve(t, l, func() Application { return newEcho() })
@@ -107,7 +108,7 @@ func TestGroup(t *testing.T) {
 func TestGroupMigration(t *testing.T) {
 	for name, listen := range map[string]func(*testing.T, int, *Config) *Listener{"steered": listenTestGroup, "unsteered": listenUnsteered} {
 		t.Run(name, func(t *testing.T) {
-			noLeaks(t)
+			leak.Check(t)
 			l := listen(t, 4, serverConfig())
 			server := one(t, l, newEcho())
 			n := newNAT(t, l.Addr())
@@ -160,7 +161,7 @@ func remoteOf(t *testing.T, c *Conn) (a netip.AddrPort) {
 
 // Each datagram of a client comes to the next socket, those of the handshake too.
 func TestGroupStrays(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	conns, err := udp.ListenGroup("udp", "127.0.0.1:0", 1, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -259,7 +260,7 @@ func (h *hand) Close() (err error) {
 
 // The user's generator makes the rest of the connection IDs, and the key of resets is one.
 func TestGroupConnIDs(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	cfg := serverConfig()
 	cfg.QUIC.ConnIDs = constantIDs{}
 	l := listenTestGroup(t, 3, cfg)
@@ -285,7 +286,7 @@ func (constantIDs) Len() int              { return 12 }
 func (constantIDs) Generate(id, _ []byte) { copy(id, "ABCDEFGHIJKL") }
 
 func TestGroupErrors(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	for name, test := range map[string]struct {
 		n      int
 		change func(*Config)
@@ -363,7 +364,7 @@ func TestStatsAdd(t *testing.T) {
 
 // The limits are those of the group.
 func TestGroupLimits(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	cfg := serverConfig()
 	cfg.MaxConns = 3
 	l := listenTestGroup(t, 4, cfg)
@@ -384,7 +385,7 @@ func TestGroupLimits(t *testing.T) {
 
 // Junk that names each Transport in turn does no harm.
 func TestGroupJunk(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	l := listenUnsteered(t, 4, serverConfig())
 	serve(t, l, func() Application { return newEcho() })
 	s, err := udp.Dial(t.Context(), "udp", l.Addr().String(), nil)

@@ -10,11 +10,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/frittata-go/frittata/internal/leak"
 	"github.com/frittata-go/frittata/quic"
 )
 
 func TestHandshakeTimeoutOfAClient(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -35,7 +36,7 @@ func TestHandshakeTimeoutOfAClient(t *testing.T) {
 }
 
 func TestDialContext(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -49,7 +50,7 @@ func TestDialContext(t *testing.T) {
 }
 
 func TestHandshakeTimeoutOfAServer(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	cfg := serverConfig()
 	cfg.QUIC.HandshakeTimeout = 50 * time.Millisecond
 	l := listen(t, cfg)
@@ -71,7 +72,7 @@ func TestHandshakeTimeoutOfAServer(t *testing.T) {
 }
 
 func TestHandshakeAndResume(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	l := listen(t, serverConfig())
 	u := newUpload(1, 100_000)
 	go func() {
@@ -120,7 +121,7 @@ func TestHandshakeAndResume(t *testing.T) {
 // Callbacks of tls.Config that block keep no slot of those that bound the
 // computing of handshakes.
 func TestBlockedTLSCallbacks(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	release := make(chan struct{})
 	cfg := serverConfig()
 	cert := cfg.QUIC.TLS.Certificates[0]
@@ -160,7 +161,7 @@ func TestBlockedTLSCallbacks(t *testing.T) {
 
 // A handshake that a callback of tls.Config blocks frees who waits for it.
 func TestStuckHandshake(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -13,13 +13,15 @@ import (
 	"net"
 	"os"
 	"runtime"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/frittata-go/frittata/internal/leak"
 	"github.com/frittata-go/frittata/quic"
 )
+
+func TestMain(m *testing.M) { leak.Main(m) }
 
 // testTime is how long a test waits for what has to happen.
 const testTime = time.Minute
@@ -195,6 +197,7 @@ func serve(t testing.TB, l *Listener, make func() Application) {
 
 func listen(t testing.TB, cfg *Config) *Listener {
 	t.Helper()
+	leak.Check(t)
 	if cfg.Logger == nil {
 		cfg.Logger = testLogger()
 	}
@@ -234,31 +237,4 @@ func wait(t testing.TB, what string, ch <-chan struct{}) {
 		buf := make([]byte, 1<<20)
 		t.Fatalf("waited in vain until %s\n%s", what, buf[:runtime.Stack(buf, true)])
 	}
-}
-
-// noLeaks fails the test if it leaves goroutines of this module behind. Call it first.
-func noLeaks(t *testing.T) {
-	t.Helper()
-	t.Cleanup(func() {
-		var left string
-		for deadline := time.Now().Add(testTime); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-			left = ownGoroutines()
-			if left == "" {
-				return
-			}
-		}
-		t.Errorf("goroutines are left:\n%s", left)
-	})
-}
-
-func ownGoroutines() string {
-	buf := make([]byte, 1<<20)
-	buf = buf[:runtime.Stack(buf, true)]
-	var own []string
-	for g := range strings.SplitSeq(string(buf), "\n\n") {
-		if strings.Contains(g, "frittata.(*") && !strings.Contains(g, "testing.tRunner") {
-			own = append(own, g)
-		}
-	}
-	return strings.Join(own, "\n\n")
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/frittata-go/frittata/internal/leak"
 	"github.com/frittata-go/frittata/quic"
 )
 
@@ -39,7 +40,7 @@ func firstFlight(t *testing.T, to netip.AddrPort) net.PacketConn {
 }
 
 func TestRefuse(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	l := listen(t, serverConfig())
 	done := make(chan struct{})
 	go func() {
@@ -65,7 +66,7 @@ func TestRefuse(t *testing.T) {
 }
 
 func TestRetry(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	l := listen(t, serverConfig())
 	info := make(chan HandshakeInfo, 1)
 	go func() {
@@ -97,7 +98,7 @@ func TestRetry(t *testing.T) {
 }
 
 func TestRetryAlways(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	cfg := serverConfig()
 	cfg.Retry = RetryAlways
 	l := listen(t, cfg)
@@ -111,7 +112,7 @@ func TestRetryAlways(t *testing.T) {
 // Clients that never go on make the server ask for Retries, and then fill it up;
 // nothing is computed for those beyond.
 func TestHalfOpenHandshakesAreBounded(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	cfg := serverConfig()
 	cfg.MaxHandshakes = 8
 	l := listen(t, cfg)
@@ -153,7 +154,7 @@ func TestHalfOpenHandshakesAreBounded(t *testing.T) {
 }
 
 func TestMaxConns(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	cfg := serverConfig()
 	cfg.MaxConns = 1
 	l := listen(t, cfg)
@@ -177,7 +178,7 @@ func TestMaxConns(t *testing.T) {
 }
 
 func TestWhatNobodyAcceptsExpires(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	cfg := serverConfig()
 	cfg.PendingAge = 30 * time.Millisecond
 	l := listen(t, cfg)
@@ -210,7 +211,7 @@ func TestWhatNobodyAcceptsExpires(t *testing.T) {
 }
 
 func TestIgnoreAndAcceptAgain(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	l := listen(t, serverConfig())
 	go func() {
 		in, err := l.Accept(testContext(t))

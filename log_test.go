@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/frittata-go/frittata/internal/leak"
 	"github.com/frittata-go/frittata/quic"
 	"github.com/frittata-go/frittata/udp"
 )
@@ -85,7 +86,7 @@ func (l *logged) want(t *testing.T, message string, level slog.Level, keys ...st
 
 // Without a Logger nothing is logged anywhere, whatever happens.
 func TestSilentByDefault(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	var out bytes.Buffer
 	was, flags, std := log.Writer(), log.Flags(), slog.Default()
 	log.SetOutput(&out)
@@ -133,7 +134,7 @@ func TestSilentByDefault(t *testing.T) {
 }
 
 func TestLogOfPanicsAndHandshakes(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	lg := newLogged()
 	cfg := serverConfig()
 	cfg.Logger = slog.New(lg)
@@ -222,7 +223,7 @@ func TestLogOfSocket(t *testing.T) {
 		{"too large", udp.ErrTooLarge, 0, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			noLeaks(t)
+			leak.Check(t)
 			lg := newLogged()
 			s := newFailing()
 			s.err, s.caps = test.err, smallBuffers
@@ -280,7 +281,7 @@ func TestOccasional(t *testing.T) {
 
 // A socket for one connection does not warn: there may be very many.
 func TestDialDoesNotWarn(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	lg := newLogged()
 	cfg := clientConfig()
 	cfg.Logger = slog.New(lg)

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/frittata-go/frittata/internal/leak"
 	"github.com/frittata-go/frittata/quic"
 )
 
@@ -90,7 +91,7 @@ func (r *recorder) finished(t *testing.T, transports int) {
 }
 
 func TestMetricsOfConnection(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	server, client := newRecorder(), newRecorder()
 	cfg := serverConfig()
 	cfg.Metrics = server
@@ -165,7 +166,7 @@ func TestMetricsOfConnection(t *testing.T) {
 
 func TestMetricsOfFailedHandshakes(t *testing.T) {
 	t.Run("certificate", func(t *testing.T) {
-		noLeaks(t)
+		leak.Check(t)
 		server, client := newRecorder(), newRecorder()
 		cfg := serverConfig()
 		cfg.Metrics = server
@@ -190,7 +191,7 @@ func TestMetricsOfFailedHandshakes(t *testing.T) {
 		}
 	})
 	t.Run("no answer", func(t *testing.T) {
-		noLeaks(t)
+		leak.Check(t)
 		deaf, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 		if err != nil {
 			t.Fatal(err)
@@ -208,7 +209,7 @@ func TestMetricsOfFailedHandshakes(t *testing.T) {
 		}
 	})
 	t.Run("expired", func(t *testing.T) {
-		noLeaks(t)
+		leak.Check(t)
 		cfg := serverConfig()
 		r := newRecorder()
 		cfg.Metrics = r
@@ -254,7 +255,7 @@ func TestMetricsOfFirstFlights(t *testing.T) {
 		{"ignored", nil, FlightIgnored},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			noLeaks(t)
+			leak.Check(t)
 			r := newRecorder()
 			cfg := serverConfig()
 			cfg.Metrics = r

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"testing"
 
+	"github.com/frittata-go/frittata/internal/leak"
 	"github.com/frittata-go/frittata/quic"
 	"github.com/frittata-go/frittata/udp"
 )
@@ -27,7 +28,7 @@ func (s *diverted) set(m []udp.Message, read func([]udp.Message) (int, error)) (
 
 // A transparent proxy learns for whom a connection was meant.
 func TestOriginalDst(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	dst := netip.MustParseAddrPort("192.0.2.7:443")
 	u, err := udp.Listen("udp", "127.0.0.1:0", nil)
 	if err != nil {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/frittata-go/frittata/internal/leak"
 )
 
 // packetTransport makes a Transport of both roles on a net.PacketConn that is no
@@ -38,7 +40,7 @@ func packetTransport(t *testing.T) *Transport {
 // Many connections of both roles share one net.PacketConn at each end, and one
 // of a server at the other.
 func TestPacketSocketIsShared(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	a, b := packetTransport(t), packetTransport(t)
 	third := listen(t, serverConfig())
 	serve(t, third, func() Application { return newEcho() })
@@ -87,6 +89,7 @@ func (a stringAddr) Network() string { return "udp" }
 func (a stringAddr) String() string  { return string(a) }
 
 func TestPacketSocketAddresses(t *testing.T) {
+	leak.Check(t)
 	for in, want := range map[net.Addr]string{
 		stringAddr("192.0.2.1:80"):    "192.0.2.1:80",
 		stringAddr("[2001:db8::1]:8"): "[2001:db8::1]:8",

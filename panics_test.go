@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/frittata-go/frittata/internal/leak"
 	"github.com/frittata-go/frittata/quic"
 )
 
@@ -154,7 +155,7 @@ var tlsFaults = []tlsFault{
 func TestPanicsInTLS(t *testing.T) {
 	for _, test := range tlsFaults {
 		t.Run(test.name, func(t *testing.T) {
-			noLeaks(t)
+			leak.Check(t)
 			scfg, ccfg := serverConfig(), clientConfig()
 			cert, pool := testCert()
 			if test.mutual {
@@ -240,6 +241,7 @@ func allSlotsFree(t *testing.T) {
 
 // What crypto/tls calls in cases that are rare.
 func TestPanicsInRareTLSCallbacks(t *testing.T) {
+	leak.Check(t)
 	tr, err := Open("udp", "127.0.0.1:0", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -269,7 +271,7 @@ func TestPanicsInRareTLSCallbacks(t *testing.T) {
 
 // What waits in a tls.Config holds no slot of those that compute handshakes.
 func TestBlockedKey(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	cfg := serverConfig()
 	release, waits := make(chan struct{}), make(chan struct{}, 100)
 	slow := withKey(cfg.QUIC.TLS, func(k crypto.Signer) crypto.Signer {
@@ -315,7 +317,7 @@ func TestBlockedKey(t *testing.T) {
 }
 
 func TestPanicInConfigForClient(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	cfg := serverConfig()
 	cfg.QUIC.ConfigForClient = func(quic.ClientInfo) (*quic.Config, error) { panic("oops") }
 	l := listen(t, cfg)
@@ -354,7 +356,7 @@ func (enabled) Enabled(context.Context, slog.Level) bool { return true }
 func TestPanicsInMetricsAndLogger(t *testing.T) {
 	for name, h := range map[string]slog.Handler{"Enabled": panicky{}, "Handle": enabled{}} {
 		t.Run(name, func(t *testing.T) {
-			noLeaks(t)
+			leak.Check(t)
 			scfg, ccfg := serverConfig(), clientConfig()
 			for _, cfg := range []*Config{scfg, ccfg} {
 				cfg.Metrics, cfg.Logger = panicky{}, slog.New(h)

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/frittata-go/frittata/internal/leak"
 	"github.com/frittata-go/frittata/quic"
 	"github.com/frittata-go/frittata/udp"
 )
@@ -26,7 +27,7 @@ func (s *unreadableSocket) TryReadBatch(m []udp.Message) (int, error) {
 
 // Turns that are due go on while the socket cannot be read.
 func TestTurnsGoOnWhileReadsFail(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	l := listen(t, serverConfig())
 	serve(t, l, func() Application { return newEcho() })
 	u, err := udp.Listen("udp4", "127.0.0.1:0", nil)

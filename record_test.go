@@ -3,13 +3,14 @@ package frittata
 import (
 	"testing"
 
+	"github.com/frittata-go/frittata/internal/leak"
 	"github.com/frittata-go/frittata/quic"
 )
 
 // A client that closes as soon as it can may be heard of together with the end of its
 // handshake. That one counts all the same, and its times are told.
 func TestCloseAtOnce(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	r := newRecorder()
 	cfg := serverConfig()
 	cfg.Metrics = r

@@ -7,13 +7,14 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/frittata-go/frittata/internal/leak"
 	"github.com/frittata-go/frittata/quic"
 	"github.com/frittata-go/frittata/udp"
 )
 
 // A closed Transport that somebody keeps does not keep the memory that it read into.
 func TestClosedTransportKeepsNoBuffers(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	l := listen(t, serverConfig())
 	serve(t, l, func() Application { return newEcho() })
 	u := newUpload(10, 100_000)
@@ -55,7 +56,7 @@ func (s *heldSocket) Close() error {
 
 // A Transport may be closed while its router has turns to run: somebody else runs them.
 func TestCloseWithTurnsDue(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	l := listen(t, serverConfig())
 	serve(t, l, func() Application { return newEcho() })
 	u, err := udp.Listen("udp4", "127.0.0.1:0", nil)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/frittata-go/frittata/internal/leak"
 	"github.com/frittata-go/frittata/quic"
 )
 
@@ -27,7 +28,7 @@ func newGraceful() *graceful {
 func (g *graceful) OnShutdown(c *quic.Conn) { g.told <- c }
 
 func TestShutdown(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	l := listen(t, serverConfig())
 	g := newGraceful()
 	server := one(t, l, g)
@@ -62,7 +63,7 @@ func TestShutdown(t *testing.T) {
 }
 
 func TestShutdownContext(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	l := listen(t, serverConfig())
 	g := newGraceful()
 	server := one(t, l, g)
@@ -86,7 +87,7 @@ func TestShutdownContext(t *testing.T) {
 func TestDrain(t *testing.T) {
 	for _, n := range []int{1, 3} {
 		t.Run(strconv.Itoa(n), func(t *testing.T) {
-			noLeaks(t)
+			leak.Check(t)
 			l := listenTestGroup(t, n, serverConfig())
 			server := one(t, l, newEcho())
 			u := newUpload(1, 1000)
@@ -129,7 +130,7 @@ func TestDrain(t *testing.T) {
 
 // Without a refusal clients hear nothing, and whoever listens next gets them.
 func TestDrainIgnores(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	tr, err := Open("udp", "127.0.0.1:0", serverConfig())
 	if err != nil {
 		t.Fatal(err)
@@ -162,7 +163,7 @@ func TestDrainIgnores(t *testing.T) {
 func TestGroupShutdown(t *testing.T) {
 	for _, patient := range []bool{true, false} {
 		t.Run(strconv.FormatBool(patient), func(t *testing.T) {
-			noLeaks(t)
+			leak.Check(t)
 			l := listenTestGroup(t, 4, serverConfig())
 			const clients = 12
 			told := make(chan *quic.Conn, clients)
@@ -218,7 +219,7 @@ func TestGroupShutdown(t *testing.T) {
 
 // A client that was accepted before Shutdown, and is started after it, is not forgotten by it.
 func TestStartAfterShutdown(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	tr, err := Open("udp", "127.0.0.1:0", serverConfig())
 	if err != nil {
 		t.Fatal(err)

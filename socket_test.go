@@ -8,13 +8,14 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/frittata-go/frittata/internal/leak"
 	"github.com/frittata-go/frittata/quic"
 	"github.com/frittata-go/frittata/udp"
 )
 
 // Two Transports, each of them client and server, and a Listener that is closed.
 func TestOneTransportForBothRoles(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	var ts [2]*Transport
 	for i := range ts {
 		cfg := serverConfig()
@@ -51,7 +52,7 @@ func TestOneTransportForBothRoles(t *testing.T) {
 }
 
 func TestPacketSocket(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	var ts [2]*Transport
 	for i := range ts {
 		pc, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -148,7 +149,7 @@ func (n *nat) rebind(t *testing.T) {
 }
 
 func TestNATRebinding(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	l := listen(t, serverConfig())
 	server := one(t, l, newEcho())
 	n := newNAT(t, l.Addr())
@@ -208,6 +209,7 @@ func TestInboxOfSmallDatagrams(t *testing.T) {
 }
 
 func TestConfigErrors(t *testing.T) {
+	leak.Check(t)
 	for name, change := range map[string]func(*Config){
 		"no TLS":         func(c *Config) { c.QUIC.TLS = nil },
 		"no ALPN":        func(c *Config) { c.QUIC.TLS = &tls.Config{} },
@@ -235,7 +237,7 @@ func TestConfigErrors(t *testing.T) {
 
 // An empty connection ID makes a client's datagrams be routed by address.
 func TestEmptyConnIDs(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	l := listen(t, serverConfig())
 	serve(t, l, func() Application { return newEcho() })
 	cfg := clientConfig()
@@ -255,7 +257,7 @@ func serverConfigQUIC() *quic.Config { return &serverConfig().QUIC }
 
 // Datagrams that are no QUIC, or of no connection, do no harm.
 func TestStrayDatagrams(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	l := listen(t, serverConfig())
 	serve(t, l, func() Application { return newEcho() })
 	s, err := udp.Dial(t.Context(), "udp", l.Addr().String(), nil)

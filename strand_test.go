@@ -4,10 +4,13 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/frittata-go/frittata/internal/leak"
 )
 
 // A model of the runtime: wakers change something and mark, workers run turns.
 func TestStrandOneTurnAtATimeAndNoLostWakeup(t *testing.T) {
+	leak.Check(t)
 	const wakers, wakes, workers = 16, 2000, 3
 	var s strand
 	var made, seen atomic.Int64 // changes, and those that a turn has seen

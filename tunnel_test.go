@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/frittata-go/frittata/internal/leak"
 	"github.com/frittata-go/frittata/udp"
 )
 
@@ -35,7 +36,7 @@ func tunnels(t *testing.T) (client, server *Tunnel, outer *Conn) {
 
 // QUIC in QUIC: many inner connections of both directions, and a megabyte.
 func TestTunnel(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	client, server, outer := tunnels(t)
 	cfg := serverConfig()
 	_, cfg.QUIC.TLS.RootCAs = testCert()
@@ -103,7 +104,7 @@ func TestTunnel(t *testing.T) {
 
 // An inner connection with no limit of its own finds out what the outer one takes.
 func TestTunnelFindsSize(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	client, server, _ := tunnels(t)
 	scfg, ccfg := serverConfig(), clientConfig()
 	st, err := NewTransport(server, scfg)
@@ -140,6 +141,7 @@ func TestTunnelFindsSize(t *testing.T) {
 }
 
 func TestTunnelQueueIsBounded(t *testing.T) {
+	leak.Check(t)
 	tun, err := NewTunnel(innerClient, innerServer)
 	if err != nil {
 		t.Fatal(err)
@@ -173,6 +175,7 @@ func TestTunnelQueueIsBounded(t *testing.T) {
 }
 
 func TestTunnelSocket(t *testing.T) {
+	leak.Check(t)
 	tun, err := NewTunnel(innerClient, innerServer)
 	if err != nil {
 		t.Fatal(err)

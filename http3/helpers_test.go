@@ -15,12 +15,15 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/frittata-go/frittata/internal/leak"
 )
+
+func TestMain(m *testing.M) { leak.Main(m) }
 
 // testCert is for localhost and the loopback addresses, and testRoots trusts it.
 var testCert, testRoots = func() (tls.Certificate, *x509.CertPool) {
@@ -47,37 +50,6 @@ var testCert, testRoots = func() (tls.Certificate, *x509.CertPool) {
 	roots.AddCert(leaf)
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, roots
 }()
-
-// noLeaks fails the test if goroutines of the module are left when all is closed.
-func noLeaks(t testing.TB) {
-	t.Cleanup(func() {
-		deadline := time.Now().Add(5 * time.Second)
-		for {
-			left := moduleGoroutines()
-			if left == "" {
-				return
-			}
-			if time.Now().After(deadline) {
-				t.Errorf("goroutines are left:\n%s", left)
-				return
-			}
-			runtime.Gosched()
-			time.Sleep(time.Millisecond)
-		}
-	})
-}
-
-func moduleGoroutines() string {
-	buf := make([]byte, 1<<20)
-	buf = buf[:runtime.Stack(buf, true)]
-	var left []string
-	for g := range strings.SplitSeq(string(buf), "\n\n") {
-		if strings.Contains(g, "frittata") && !strings.Contains(g, "testing.tRunner") && !strings.Contains(g, "moduleGoroutines") {
-			left = append(left, g)
-		}
-	}
-	return strings.Join(left, "\n\n")
-}
 
 // testServer is a Server on a loopback address and a Transport for it.
 type testServer struct {
@@ -108,7 +80,7 @@ func (l *logBuffer) String() string {
 
 func newTestServer(t testing.TB, h http.Handler, configure ...func(*testServer)) *testServer {
 	t.Helper()
-	noLeaks(t)
+	leak.Check(t)
 	ts := &testServer{t: t, log: &logBuffer{}}
 	ts.srv = &Server{
 		Addr:      "127.0.0.1:0",

@@ -14,6 +14,7 @@ import (
 	"github.com/frittata-go/frittata"
 	"github.com/frittata-go/frittata/h3"
 	"github.com/frittata-go/frittata/h3driver"
+	"github.com/frittata-go/frittata/internal/leak"
 	"github.com/frittata-go/frittata/quic"
 )
 
@@ -185,7 +186,7 @@ func TestRetiredConnections(t *testing.T) {
 // TestCloseDuringHandshake: a connection whose handshake is under way when the Server
 // is closed is not served, though its Transport stays.
 func TestCloseDuringHandshake(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	entered, leave := make(chan struct{}, 1), make(chan struct{})
 	srv := &Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { t.Error("a request was served") }),

@@ -22,6 +22,7 @@ import (
 	"github.com/frittata-go/frittata"
 	"github.com/frittata-go/frittata/h3"
 	"github.com/frittata-go/frittata/h3driver"
+	"github.com/frittata-go/frittata/internal/leak"
 	"github.com/frittata-go/frittata/quic"
 )
 
@@ -310,7 +311,7 @@ func TestTimeouts(t *testing.T) {
 }
 
 func TestDialErrors(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	// Nobody answers at this socket.
 	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -594,7 +595,7 @@ func TestSharedTransport(t *testing.T) {
 
 // TestRejected has a server reject requests, which are sent again if that can be done.
 func TestRejected(t *testing.T) {
-	noLeaks(t)
+	leak.Check(t)
 	var rejects atomic.Int64
 	l, err := frittata.Listen("udp", "127.0.0.1:0", &frittata.Config{QUIC: quic.Config{
 		TLS: &tls.Config{Certificates: []tls.Certificate{testCert}, NextProtos: []string{ALPN}},

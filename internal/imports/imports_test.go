@@ -24,6 +24,7 @@ var allowed = map[string][]string{
 	"h3/qpack":               {},
 	"h3":                     {"quic", "h3/qpack"},
 	"internal/chunk":         {},
+	"internal/leak":          {},
 	"internal/pipe":          {"internal/chunk"},
 	"internal/settings":      {},
 	"":                       {"quic", "udp", "internal/chunk", "internal/pipe", "internal/settings"},
