@@ -21,8 +21,11 @@ import (
 
 	"github.com/frittata-go/frittata"
 	"github.com/frittata-go/frittata/h3"
+	"github.com/frittata-go/frittata/internal/leak"
 	"github.com/frittata-go/frittata/quic"
 )
+
+func TestMain(m *testing.M) { leak.Main(m) }
 
 var testTLS = sync.OnceValue(func() *tls.Config {
 	pub, key, err := ed25519.GenerateKey(rand.Reader)
@@ -117,6 +120,7 @@ func echo(s *Stream) {
 }
 
 func TestEcho(t *testing.T) {
+	leak.Check(t)
 	p := connect(t, Config{}, Config{Serve: echo}, quic.Config{})
 	for _, n := range []int{0, 1, 1000, 100_000, 5 << 20} {
 		s, err := p.client.Open(requestHead("POST", "/"), OpenOptions{})
@@ -147,6 +151,7 @@ func TestEcho(t *testing.T) {
 // TestTrailersBehindAFullPipe has the end of a message come up when its reader has
 // drained the pipe: no packet is on its way then that would make anybody look.
 func TestTrailersBehindAFullPipe(t *testing.T) {
+	leak.Check(t)
 	const n = 100_000
 	serve := func(s *Stream) {
 		go func() {
@@ -193,6 +198,7 @@ func (p *pair) waitFor(t testing.TB, f func(quic.Stats) bool) {
 // TestRapidReset opens and cancels requests as fast as it goes: the handlers that run at
 // the same time are no more than the streams that the server allows, and nothing is left of them.
 func TestRapidReset(t *testing.T) {
+	leak.Check(t)
 	const limit, n = 10, 1000
 	var now, most, served atomic.Int64
 	serve := func(s *Stream) {
@@ -251,6 +257,7 @@ func TestRapidReset(t *testing.T) {
 
 // TestStorm has many requests at once, both ends of which do something else at random.
 func TestStorm(t *testing.T) {
+	leak.Check(t)
 	var seed atomic.Uint64
 	serve := func(s *Stream) {
 		go func() {
@@ -334,6 +341,7 @@ func TestStorm(t *testing.T) {
 
 // TestInterimFlood has a server send interim responses without an end, nearly.
 func TestInterimFlood(t *testing.T) {
+	leak.Check(t)
 	const n = 5000
 	serve := func(s *Stream) {
 		go func() {
@@ -369,6 +377,7 @@ func TestInterimFlood(t *testing.T) {
 }
 
 func TestGoAway(t *testing.T) {
+	leak.Check(t)
 	release := make(chan struct{})
 	serving := make(chan struct{}, 10)
 	serve := func(s *Stream) {
@@ -421,6 +430,7 @@ func TestGoAway(t *testing.T) {
 }
 
 func TestClosed(t *testing.T) {
+	leak.Check(t)
 	closed := make(chan error, 1)
 	served := make(chan *Stream, 1)
 	p := connect(t, Config{OnClose: func(err error) { closed <- err }}, Config{Serve: func(s *Stream) { served <- s }}, quic.Config{})
@@ -469,6 +479,7 @@ func (n notifierFunc) StreamDone(err error) { n <- err }
 
 // TestStreamsAreReused checks that what a stream was does not show the next time.
 func TestStreamsAreReused(t *testing.T) {
+	leak.Check(t)
 	serve := func(s *Stream) {
 		go func() {
 			defer s.Release()

@@ -6,12 +6,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/frittata-go/frittata/internal/leak"
 	"github.com/frittata-go/frittata/quic"
 )
 
 // TestLastWords has a server close the connection when the client has
 // acknowledged all of a response that its application has hardly begun to read.
 func TestLastWords(t *testing.T) {
+	leak.Check(t)
 	const size = 4 << 20
 	body := bytes.Repeat([]byte("farewell"), size/8)
 	closed := make(chan error, 1)

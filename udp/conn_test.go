@@ -12,7 +12,11 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/frittata-go/frittata/internal/leak"
 )
+
+func TestMain(m *testing.M) { leak.Main(m) }
 
 // wait is how long a test waits for what must come. It ends only tests that fail.
 const wait = 10 * time.Second
@@ -136,6 +140,7 @@ var loopbacks = []struct {
 }
 
 func TestLoopback(t *testing.T) {
+	leak.Check(t)
 	for _, l := range loopbacks {
 		for _, o := range []struct {
 			name string
@@ -193,6 +198,7 @@ func TestLoopback(t *testing.T) {
 }
 
 func TestEmptyDatagram(t *testing.T) {
+	leak.Check(t)
 	c := listen(t, "udp4", "127.0.0.1:0", nil)
 	send(t, c, &Train{Segment: 1200, Remote: c.LocalAddr()})
 	if m := datagrams(t, c, 1)[0]; m.N != 0 || m.Segment != 0 || m.Remote != c.LocalAddr() {
@@ -204,6 +210,7 @@ func TestEmptyDatagram(t *testing.T) {
 }
 
 func TestTruncated(t *testing.T) {
+	leak.Check(t)
 	c := listen(t, "udp4", "127.0.0.1:0", nil)
 	send(t, c, &Train{Data: pattern(100), Remote: c.LocalAddr()})
 	send(t, c, &Train{Data: pattern(50), Remote: c.LocalAddr()})
@@ -226,6 +233,7 @@ func TestTruncated(t *testing.T) {
 }
 
 func TestNoBuffers(t *testing.T) {
+	leak.Check(t)
 	c := listen(t, "udp4", "127.0.0.1:0", nil)
 	if n, err := c.ReadBatch(nil); n != 0 || err != nil {
 		t.Error(n, err)
@@ -236,6 +244,7 @@ func TestNoBuffers(t *testing.T) {
 }
 
 func TestDeadline(t *testing.T) {
+	leak.Check(t)
 	c := listen(t, "udp4", "127.0.0.1:0", nil)
 	m := messages(1)
 	c.SetReadDeadline(time.Unix(1, 0))
@@ -271,6 +280,7 @@ func TestDeadline(t *testing.T) {
 }
 
 func TestClose(t *testing.T) {
+	leak.Check(t)
 	c := listen(t, "udp4", "127.0.0.1:0", nil)
 	c.SetReadDeadline(time.Time{})
 	m := messages(1)
@@ -299,6 +309,7 @@ func TestClose(t *testing.T) {
 }
 
 func TestDial(t *testing.T) {
+	leak.Check(t)
 	c := listen(t, "udp4", "127.0.0.1:0", nil)
 	d, err := Dial(context.Background(), "udp", c.LocalAddr().String(), nil)
 	if err != nil {
@@ -323,6 +334,7 @@ func TestDial(t *testing.T) {
 // TestRefused has the peer of a connected socket go away: the ICMP messages that
 // answer what is sent then are no errors.
 func TestRefused(t *testing.T) {
+	leak.Check(t)
 	c := listen(t, "udp4", "127.0.0.1:0", nil)
 	d, err := Dial(context.Background(), "udp4", c.LocalAddr().String(), nil)
 	if err != nil {
@@ -340,6 +352,7 @@ func TestRefused(t *testing.T) {
 }
 
 func TestWriteErrors(t *testing.T) {
+	leak.Check(t)
 	c := listen(t, "udp4", "127.0.0.1:0", nil)
 	for _, tr := range []Train{
 		{Data: []byte("no destination")},
@@ -360,6 +373,7 @@ func TestWriteErrors(t *testing.T) {
 }
 
 func TestListenErrors(t *testing.T) {
+	leak.Check(t)
 	for _, network := range []string{"", "tcp", "unixgram", "udp5"} {
 		if _, err := Listen(network, "127.0.0.1:0", nil); err == nil {
 			t.Errorf("Listen(%q) succeeded", network)
@@ -388,6 +402,7 @@ func TestListenErrors(t *testing.T) {
 // TestConcurrentWriters has several goroutines send trains, each recognized
 // by its bytes, while one receives.
 func TestConcurrentWriters(t *testing.T) {
+	leak.Check(t)
 	const (
 		goroutines = 4
 		trains     = 50

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/frittata-go/frittata/internal/leak"
 )
 
 // class receives a datagram and returns its whole traffic class.
@@ -32,6 +34,7 @@ func class(t *testing.T, c *Conn) uint8 {
 
 // TestDSCP checks that datagrams bear the code point with and without an ECN mark.
 func TestDSCP(t *testing.T) {
+	leak.Check(t)
 	const expedited = 46
 	for _, l := range loopbacks {
 		t.Run(l.name, func(t *testing.T) {
@@ -77,6 +80,7 @@ func TestDSCP(t *testing.T) {
 
 // TestDSCPOfOneVersion has the IP versions of a socket differ.
 func TestDSCPOfOneVersion(t *testing.T) {
+	leak.Check(t)
 	uc, err := net.ListenUDP("udp", nil)
 	if err != nil {
 		t.Fatal(err)

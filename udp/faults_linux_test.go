@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/frittata-go/frittata/internal/leak"
 )
 
 // call is what a system call was given.
@@ -61,6 +63,7 @@ func failing(t *testing.T, fault func(i int, k call) (int, syscall.Errno)) (c *C
 
 // TestFallbacks has system calls fail and checks that the train arrives all the same.
 func TestFallbacks(t *testing.T) {
+	leak.Check(t)
 	const all = maxMessages
 	for _, tt := range []struct {
 		name      string
@@ -171,6 +174,7 @@ func TestFallbacks(t *testing.T) {
 
 // TestFailures has system calls fail for good.
 func TestFailures(t *testing.T) {
+	leak.Check(t)
 	for _, tt := range []struct {
 		name  string
 		fault func(i int, k call) (int, syscall.Errno)
@@ -256,6 +260,7 @@ func TestFailures(t *testing.T) {
 
 // TestClosedWhileFull closes the socket for a writer that waits.
 func TestClosedWhileFull(t *testing.T) {
+	leak.Check(t)
 	var c *Conn
 	c, _ = failing(t, func(i int, k call) (int, syscall.Errno) {
 		if i == 1 {
@@ -269,6 +274,7 @@ func TestClosedWhileFull(t *testing.T) {
 }
 
 func TestReadFaults(t *testing.T) {
+	leak.Check(t)
 	for _, try := range []bool{false, true} {
 		c := listen(t, "udp4", "127.0.0.1:0", nil)
 		read := c.ReadBatch
@@ -323,6 +329,7 @@ func TestReadFaults(t *testing.T) {
 
 // TestProbeFaults opens sockets on kernels that lack one thing or another.
 func TestProbeFaults(t *testing.T) {
+	leak.Check(t)
 	type option struct{ level, opt int }
 	o := &Options{DSCP: 46, Timestamps: true, TxTime: true}
 	all := Caps{GSO: true, GRO: true, ECN: true, Pktinfo: true, DF: true, DSCP: 46, Timestamps: true, TxTime: true}

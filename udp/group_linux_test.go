@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/frittata-go/frittata/internal/leak"
 )
 
 // group opens a group for the time of a test.
@@ -60,6 +62,7 @@ func who(t testing.TB, g []*Conn, d *Conn, host string, data []byte) int {
 
 // TestGroup checks that the kernel spreads by the source, and always the same way.
 func TestGroup(t *testing.T) {
+	leak.Check(t)
 	for _, l := range []struct{ network, addr, host string }{
 		{"udp4", "127.0.0.1:0", "127.0.0.1"}, {"udp6", "[::1]:0", "::1"}, {"udp", ":0", "127.0.0.1"}, {"udp", ":0", "::1"}, {"udp4", "localhost:0", "127.0.0.1"},
 	} {
@@ -109,6 +112,7 @@ func spread(t testing.TB, g []*Conn, host string, data []byte) map[int]int {
 
 // TestSteer checks where QUIC packets go.
 func TestSteer(t *testing.T) {
+	leak.Check(t)
 	const n = 3
 	for _, l := range []struct{ network, addr, host string }{
 		{"udp4", "127.0.0.1:0", "127.0.0.1"}, {"udp6", "[::1]:0", "::1"}, {"udp", ":0", "127.0.0.1"}, {"udp", ":0", "::1"},
@@ -164,6 +168,7 @@ func TestSteer(t *testing.T) {
 
 // TestSteerTrains sends trains, which come in as they went out, and to the right socket.
 func TestSteerTrains(t *testing.T) {
+	leak.Check(t)
 	g := group(t, "udp4", "127.0.0.1:0", 2, &Options{Steer: &Steer{Offset: 4}})
 	d := listen(t, "udp4", "127.0.0.1:0", nil)
 	for worker, c := range g {
@@ -197,6 +202,7 @@ func TestSteerFaults(t *testing.T) {
 
 // TestGroupClosesAll has a socket of the group fail.
 func TestGroupClosesAll(t *testing.T) {
+	leak.Check(t)
 	k := realKernel
 	opened := 0
 	k.getsockopt = func(fd, level, opt int) (int, error) {

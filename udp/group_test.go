@@ -3,9 +3,12 @@ package udp
 import (
 	"errors"
 	"testing"
+
+	"github.com/frittata-go/frittata/internal/leak"
 )
 
 func TestGroupErrors(t *testing.T) {
+	leak.Check(t)
 	for _, tt := range []struct {
 		n int
 		o *Options
@@ -36,6 +39,7 @@ func TestGroupErrors(t *testing.T) {
 
 // TestGroupOfOne is a socket like any other, on every system.
 func TestGroupOfOne(t *testing.T) {
+	leak.Check(t)
 	for _, o := range []*Options{nil, {}, {Steer: &Steer{Offset: 3}}} {
 		g, err := ListenGroup("udp4", "127.0.0.1:0", 1, o)
 		if err != nil || len(g) != 1 {

@@ -3,9 +3,12 @@ package udp
 import (
 	"sync"
 	"testing"
+
+	"github.com/frittata-go/frittata/internal/leak"
 )
 
 func TestDisableGSO(t *testing.T) {
+	leak.Check(t)
 	c := listen(t, "udp4", "127.0.0.1:0", nil)
 	before := c.Caps()
 	tr := Train{Data: pattern(10 * 100), Segment: 100, Remote: c.LocalAddr()}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/frittata-go/frittata/internal/leak"
 )
 
 // remoteOf makes an address of a host and a port.
@@ -27,6 +29,7 @@ func needGSO(t testing.TB, c *Conn) {
 }
 
 func TestCaps(t *testing.T) {
+	leak.Check(t)
 	for _, l := range []struct {
 		network, addr string
 		maxTrain      int
@@ -62,6 +65,7 @@ func option(t *testing.T, c *Conn, level, opt int) int {
 }
 
 func TestSocketOptions(t *testing.T) {
+	leak.Check(t)
 	c := listen(t, "udp", ":0", nil)
 	if v := option(t, c, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER); v != unix.IP_PMTUDISC_PROBE {
 		t.Errorf("IP_MTU_DISCOVER %d", v)
@@ -90,6 +94,7 @@ func TestSocketOptions(t *testing.T) {
 }
 
 func TestBuffers(t *testing.T) {
+	leak.Check(t)
 	c := listen(t, "udp4", "127.0.0.1:0", &Options{ReceiveBuffer: 100 << 10, SendBuffer: 50 << 10})
 	if k := c.Caps(); k.ReceiveBuffer != 100<<10 || k.SendBuffer != 50<<10 {
 		t.Errorf("%+v", k)
@@ -112,6 +117,7 @@ func TestBuffers(t *testing.T) {
 
 // TestTrain sends trains as a whole, to receivers with and without GRO.
 func TestTrain(t *testing.T) {
+	leak.Check(t)
 	for _, l := range []struct{ network, addr string }{{"udp4", "127.0.0.1:0"}, {"udp6", "[::1]:0"}} {
 		for _, gro := range []bool{true, false} {
 			t.Run(l.network, func(t *testing.T) {
@@ -158,6 +164,7 @@ func TestTrain(t *testing.T) {
 
 // TestGRO checks that a train comes in as it went out: one message.
 func TestGRO(t *testing.T) {
+	leak.Check(t)
 	c := listen(t, "udp4", "127.0.0.1:0", nil)
 	needGSO(t, c)
 	tr := Train{Data: pattern(30*1200 + 7), Segment: 1200, Remote: c.LocalAddr(), ECN: 2}
@@ -189,6 +196,7 @@ func TestGRO(t *testing.T) {
 }
 
 func TestMoreThanABatch(t *testing.T) {
+	leak.Check(t)
 	c := listen(t, "udp4", "127.0.0.1:0", &Options{DisableGRO: true, DisableGSO: true})
 	tr := Train{Data: pattern(150 * 10), Segment: 10, Remote: c.LocalAddr()}
 	send(t, c, &tr)
@@ -222,6 +230,7 @@ func TestMoreThanABatch(t *testing.T) {
 }
 
 func TestECN(t *testing.T) {
+	leak.Check(t)
 	for _, l := range loopbacks {
 		t.Run(l.name, func(t *testing.T) {
 			c := listen(t, l.network, l.listen, nil)
@@ -257,6 +266,7 @@ func TestECN(t *testing.T) {
 
 // TestLocal sends from and to each of two addresses of a socket that is bound to all.
 func TestLocal(t *testing.T) {
+	leak.Check(t)
 	for _, network := range []string{"udp4", "udp"} {
 		c := listen(t, network, ":0", nil)
 		peer := listen(t, "udp4", "127.0.0.1:0", nil)
@@ -302,6 +312,7 @@ func TestLocal(t *testing.T) {
 
 // TestWrongSource checks that an address that is not of this host is not taken for a failure of GSO.
 func TestWrongSource(t *testing.T) {
+	leak.Check(t)
 	c := listen(t, "udp4", "0.0.0.0:0", nil)
 	tr := Train{Data: pattern(300), Segment: 100, Local: netip.MustParseAddr("192.0.2.1"),
 		Remote: netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), c.LocalAddr().Port())}
@@ -343,6 +354,7 @@ func linkLocal(t *testing.T) netip.Addr {
 }
 
 func TestZone(t *testing.T) {
+	leak.Check(t)
 	a := linkLocal(t)
 	c := listen(t, "udp6", "[::]:0", nil)
 	d := listen(t, "udp6", netip.AddrPortFrom(a, 0).String(), nil)
@@ -373,6 +385,7 @@ func TestZone(t *testing.T) {
 }
 
 func TestReusePort(t *testing.T) {
+	leak.Check(t)
 	o := &Options{ReusePort: true}
 	c := listen(t, "udp4", "127.0.0.1:0", o)
 	d := listen(t, "udp4", c.LocalAddr().String(), o)
@@ -383,6 +396,7 @@ func TestReusePort(t *testing.T) {
 
 // TestDropped overfills a receive buffer and expects the kernel's count of what was lost.
 func TestDropped(t *testing.T) {
+	leak.Check(t)
 	c := listen(t, "udp4", "127.0.0.1:0", &Options{ReceiveBuffer: 4 << 10})
 	d := listen(t, "udp4", "127.0.0.1:0", nil)
 	one := Train{Data: pattern(1000), Remote: c.LocalAddr()}
@@ -411,6 +425,7 @@ func TestDropped(t *testing.T) {
 }
 
 func TestAllocs(t *testing.T) {
+	leak.Check(t)
 	if raceEnabled {
 		t.Skip("the race detector allocates")
 	}
@@ -445,6 +460,7 @@ func TestAllocs(t *testing.T) {
 
 // TestWaitForData has a reader wait for what another goroutine sends.
 func TestWaitForData(t *testing.T) {
+	leak.Check(t)
 	c := listen(t, "udp4", "127.0.0.1:0", nil)
 	m := messages(1)
 	for range 100 {

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/frittata-go/frittata/internal/leak"
 )
 
 // permitted tells whether the test may make transparent sockets.
@@ -30,6 +32,7 @@ func permitted(t testing.TB) bool {
 
 // TestTransparent sends from addresses that are not this host's, and receives what was not for it.
 func TestTransparent(t *testing.T) {
+	leak.Check(t)
 	skipped := t.Logf
 	if os.Getenv("FRITTATA_NETNS_REQUIRE") != "" { // set where the test must not be skipped
 		skipped = t.Errorf
@@ -130,6 +133,7 @@ func testTransparent(t *testing.T) {
 
 // TestProxyFaults has the kernel refuse what only the administrator may do.
 func TestProxyFaults(t *testing.T) {
+	leak.Check(t)
 	for _, tt := range []struct {
 		o          Options
 		level, opt int

@@ -7,9 +7,12 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/frittata-go/frittata/internal/leak"
 )
 
 func TestTimestamps(t *testing.T) {
+	leak.Check(t)
 	for _, l := range loopbacks {
 		t.Run(l.name, func(t *testing.T) {
 			c := listen(t, l.network, l.listen, &Options{Timestamps: true})
@@ -50,6 +53,7 @@ func TestTimestamps(t *testing.T) {
 
 // TestTimestampFaults opens sockets on kernels without time stamps.
 func TestTimestampFaults(t *testing.T) {
+	leak.Check(t)
 	uc, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		t.Fatal(err)
@@ -74,6 +78,7 @@ func TestTimestampFaults(t *testing.T) {
 
 // TestInterface checks what the interface is that datagrams came in by.
 func TestInterface(t *testing.T) {
+	leak.Check(t)
 	lo, err := net.InterfaceByName("lo")
 	if err != nil {
 		t.Skip("the loopback interface has another name here: ", err)

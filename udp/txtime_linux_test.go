@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/frittata-go/frittata/internal/leak"
 )
 
 // monotonic returns the kernel's clock.
@@ -23,6 +25,7 @@ func monotonic(t *testing.T) time.Duration {
 // TestTxTime checks that a train bears its release time to the kernel. When it leaves is for
 // the queueing discipline, which the loopback interface has not.
 func TestTxTime(t *testing.T) {
+	leak.Check(t)
 	for _, l := range loopbacks {
 		t.Run(l.name, func(t *testing.T) {
 			c := listen(t, l.network, l.listen, nil)
@@ -88,6 +91,7 @@ func TestTxTime(t *testing.T) {
 
 // TestTxTimeFallbacks has the kernel refuse release times, alone or with other things.
 func TestTxTimeFallbacks(t *testing.T) {
+	leak.Check(t)
 	for _, tt := range []struct {
 		name             string
 		refuse           func(k call) bool

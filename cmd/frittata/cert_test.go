@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/frittata-go/frittata/internal/leak"
 )
 
 func TestSelfSigned(t *testing.T) {
@@ -93,6 +95,7 @@ func TestLoadAuthorities(t *testing.T) {
 }
 
 func TestKeyLog(t *testing.T) {
+	leak.Check(t)
 	w := newWorld()
 	if k, err := keyLog(&w.env); k != nil || err != nil {
 		t.Errorf("without SSLKEYLOGFILE: %v, %v", k, err)

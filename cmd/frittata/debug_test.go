@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"github.com/frittata-go/frittata/internal/leak"
 )
 
 func TestSynthetic(t *testing.T) {
@@ -99,6 +101,7 @@ func TestDebugEchoAndSink(t *testing.T) {
 
 // What breaks off must not look complete.
 func TestDebugBodyBreaksOff(t *testing.T) {
+	leak.Check(t)
 	for _, path := range []string{"echo", "sink"} {
 		req := httptest.NewRequest("POST", debugPrefix+path, io.MultiReader(strings.NewReader("hel"), iotest.ErrReader(errBroken)))
 		func() {

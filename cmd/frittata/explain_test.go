@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/frittata-go/frittata/h3"
+	"github.com/frittata-go/frittata/internal/leak"
 	"github.com/frittata-go/frittata/quic"
 )
 
@@ -111,6 +112,7 @@ func TestExplain(t *testing.T) {
 }
 
 func TestClosedUDP(t *testing.T) {
+	leak.Check(t)
 	open, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/frittata-go/frittata/internal/leak"
 )
 
 func newFileServer(t *testing.T, dir string) *fileServer {
@@ -23,6 +25,7 @@ func newFileServer(t *testing.T, dir string) *fileServer {
 }
 
 func TestFileServer(t *testing.T) {
+	leak.Check(t)
 	dir := t.TempDir()
 	data := writeFile(t, filepath.Join(dir, "file"), 1000)
 	if err := os.MkdirAll(filepath.Join(dir, "site"), 0o755); err != nil {

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/frittata-go/frittata"
+	"github.com/frittata-go/frittata/internal/leak"
 	"github.com/frittata-go/frittata/quic"
 )
 
@@ -57,6 +58,7 @@ func TestGetMistakes(t *testing.T) {
 }
 
 func TestParseGet(t *testing.T) {
+	leak.Check(t)
 	w := newWorld()
 	o, err := parseGet(&w.env, []string{"localhost:4433/a?b#c", "-H", "X-A: 1", "-H", "x-a:2", "-H", "Host: other.example", "-d", "x=y", "--timeout", "5s"})
 	if err != nil {
@@ -136,6 +138,7 @@ func gotConn(req *http.Request) {
 
 // Nothing comes, and nobody waits for ever.
 func TestTimeout(t *testing.T) {
+	leak.Check(t)
 	rt := roundTripFunc(func(req *http.Request) (*http.Response, error) {
 		gotConn(req)
 		<-req.Context().Done()
@@ -277,6 +280,7 @@ func (idleApp) ProcessWrites(*quic.Conn) error                         { return 
 func (idleApp) OnClose(*quic.Conn, error)                              {}
 
 func TestOtherProtocol(t *testing.T) {
+	leak.Check(t)
 	cert, err := selfSigned(time.Now())
 	if err != nil {
 		t.Fatal(err)
@@ -301,6 +305,7 @@ func TestOtherProtocol(t *testing.T) {
 }
 
 func TestNoServer(t *testing.T) {
+	leak.Check(t)
 	// Somebody listens, but does not speak QUIC.
 	mute, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	if err != nil {
@@ -357,6 +362,7 @@ func (r *gatedReader) Read(p []byte) (int, error) {
 }
 
 func TestInterrupt(t *testing.T) {
+	leak.Check(t)
 	g := newGate(2_000_000)
 	u := startHandler(t, g, nil)
 	out := filepath.Join(t.TempDir(), "x")
@@ -382,6 +388,7 @@ func TestInterrupt(t *testing.T) {
 
 // TestKilled is also the process that is killed: with FRITTATA_TEST_ARGS it does what that says.
 func TestKilled(t *testing.T) {
+	leak.Check(t)
 	if args := os.Getenv("FRITTATA_TEST_ARGS"); args != "" {
 		w := newWorld()
 		w.stdout, w.stderr = os.Stdout, os.Stderr

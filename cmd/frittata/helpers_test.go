@@ -18,7 +18,10 @@ import (
 	"time"
 
 	"github.com/frittata-go/frittata/http3"
+	"github.com/frittata-go/frittata/internal/leak"
 )
+
+func TestMain(m *testing.M) { leak.Main(m) }
 
 // lockedBuffer is a bytes.Buffer for several goroutines.
 type lockedBuffer struct {

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/frittata-go/frittata/internal/leak"
 )
 
 // content serves data, which a test may change.
@@ -58,6 +60,7 @@ func partSize(t *testing.T, path string) int64 {
 }
 
 func TestDownloadAndResume(t *testing.T) {
+	leak.Check(t)
 	for _, etag := range []string{`"one"`, ""} {
 		path := filepath.Join(t.TempDir(), "x")
 		data := bytesOf(1, 1<<20)

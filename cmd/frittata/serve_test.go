@@ -11,9 +11,12 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/frittata-go/frittata/internal/leak"
 )
 
 func TestServeMistakes(t *testing.T) {
+	leak.Check(t)
 	dir := t.TempDir()
 	file := filepath.Join(dir, "file")
 	writeFile(t, file, 10)
@@ -123,6 +126,7 @@ func TestServeLogs(t *testing.T) {
 }
 
 func TestServeKeyLog(t *testing.T) {
+	leak.Check(t)
 	name := filepath.Join(t.TempDir(), "keys")
 	t.Setenv("SSLKEYLOGFILE", name)
 	w := newWorld()

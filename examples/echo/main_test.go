@@ -4,9 +4,14 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+
+	"github.com/frittata-go/frittata/internal/leak"
 )
 
+func TestMain(m *testing.M) { leak.Main(m) }
+
 func TestEcho(t *testing.T) {
+	leak.Check(t)
 	for _, size := range []string{"0", "1", "1000000"} {
 		var out, errs bytes.Buffer
 		if err := run(t.Context(), []string{"-size", size}, &out, &errs); err != nil {
@@ -19,6 +24,7 @@ func TestEcho(t *testing.T) {
 }
 
 func TestBadFlags(t *testing.T) {
+	leak.Check(t)
 	for _, args := range [][]string{{"-size", "-1"}, {"-listen", ":0", "-connect", "localhost:1"}, {"-nonsense"}} {
 		var out, errs bytes.Buffer
 		if err := run(t.Context(), args, &out, &errs); err == nil {

@@ -17,7 +17,10 @@ import (
 	"unsafe"
 
 	"github.com/frittata-go/frittata/internal/chunk"
+	"github.com/frittata-go/frittata/internal/leak"
 )
+
+func TestMain(m *testing.M) { leak.Main(m) }
 
 // loop is a strand: its turns run on one goroutine, after wake-ups.
 type loop struct {
@@ -50,6 +53,7 @@ func TestSize(t *testing.T) {
 }
 
 func TestUnusedPipeAllocatesNothing(t *testing.T) {
+	leak.Check(t)
 	l := newLoop()
 	var r Reader
 	var w Writer
@@ -68,6 +72,7 @@ func TestUnusedPipeAllocatesNothing(t *testing.T) {
 // All that a goroutine writes, in pieces of any size, reaches the strand in
 // order, and goes on to another goroutine.
 func TestThroughBoth(t *testing.T) {
+	leak.Check(t)
 	for _, limit := range []int{0, 1, 1000, 20_000} {
 		var pool chunk.Pool
 		l := newLoop()
@@ -126,6 +131,7 @@ func TestThroughBoth(t *testing.T) {
 
 // Wake-ups are few: one when the pipe stops being empty.
 func TestWriterWakesOnce(t *testing.T) {
+	leak.Check(t)
 	l := newLoop()
 	var w Writer
 	w.Init(l, nil, 0)
@@ -155,6 +161,7 @@ func TestWriterWakesOnce(t *testing.T) {
 }
 
 func TestUnpop(t *testing.T) {
+	leak.Check(t)
 	var w Writer
 	w.Init(newLoop(), nil, 0)
 	for range 3 {
@@ -180,6 +187,7 @@ func TestUnpop(t *testing.T) {
 
 // A reader that was held back by a full pipe has the strand woken at half.
 func TestReaderWakesAtHalf(t *testing.T) {
+	leak.Check(t)
 	l := newLoop()
 	var r Reader
 	r.Init(l, 100)
@@ -208,6 +216,7 @@ func TestReaderWakesAtHalf(t *testing.T) {
 
 // A writer that met a full pipe goes on at half.
 func TestWriterGoesOnAtHalf(t *testing.T) {
+	leak.Check(t)
 	l := newLoop()
 	var w Writer
 	w.Init(l, nil, 4*maxChunk)
@@ -237,6 +246,7 @@ func TestWriterGoesOnAtHalf(t *testing.T) {
 }
 
 func TestDeadlines(t *testing.T) {
+	leak.Check(t)
 	l := newLoop()
 	var r Reader
 	r.Init(l, 0)
@@ -280,6 +290,7 @@ func TestDeadlines(t *testing.T) {
 }
 
 func TestReaderEnds(t *testing.T) {
+	leak.Check(t)
 	reason := errors.New("reset")
 	for _, abort := range []bool{false, true} {
 		l := newLoop()
@@ -341,6 +352,7 @@ func (p *pipe) waiting() int32 {
 }
 
 func TestWriterEnds(t *testing.T) {
+	leak.Check(t)
 	reason := errors.New("stopped")
 	l := newLoop()
 	var w Writer
@@ -387,6 +399,7 @@ func TestWriterEnds(t *testing.T) {
 }
 
 func TestReadFrom(t *testing.T) {
+	leak.Check(t)
 	for name, wrap := range map[string]func(io.Reader) io.Reader{
 		"whole": func(r io.Reader) io.Reader { return r }, "bytes": iotest.OneByteReader, "late error": iotest.DataErrReader,
 	} {
@@ -421,6 +434,7 @@ func TestReadFrom(t *testing.T) {
 
 // However many small writes there are, they fill chunks.
 func TestSmallWritesShareChunks(t *testing.T) {
+	leak.Check(t)
 	var pool chunk.Pool
 	var w Writer
 	w.Init(newLoop(), &pool, 1<<20)
@@ -438,6 +452,7 @@ func TestSmallWritesShareChunks(t *testing.T) {
 }
 
 func TestSteadyStateAllocatesNothing(t *testing.T) {
+	leak.Check(t)
 	if raceEnabled {
 		t.Skip("sync.Pool drops at random under the race detector")
 	}
@@ -486,6 +501,7 @@ func BenchmarkWritePopPushRead(b *testing.B) {
 // TestReadersShareAPiece has two goroutines wait for what comes as one piece, of
 // which each takes a part.
 func TestReadersShareAPiece(t *testing.T) {
+	leak.Check(t)
 	for range 100 {
 		var r Reader
 		r.Init(newLoop(), 0)

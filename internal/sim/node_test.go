@@ -7,8 +7,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/frittata-go/frittata/internal/leak"
 	"github.com/frittata-go/frittata/quic"
 )
+
+func TestMain(m *testing.M) { leak.Main(m) }
 
 func TestEventsAreInOrder(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
