@@ -70,6 +70,8 @@ type Driver struct {
 	reads    bool // reading a body may have led the h3.Conn to something else
 	stopping bool // OnShutdown has come
 
+	late late
+
 	busy     bool      // there were requests, since quietAt
 	quietAt  time.Time // when there was nothing left to do last
 	lingerer *time.Timer
@@ -265,6 +267,9 @@ func (d *Driver) ProcessWrites(c *quic.Conn) error {
 		d.reads = false
 		err = d.takeMessages()
 	}
+	if err == nil && d.late.due.Load() {
+		d.watchLate()
+	}
 	if err != nil {
 		return connError(err)
 	}
@@ -360,6 +365,7 @@ func (d *Driver) OnClose(c *quic.Conn, err error) {
 	if d.lingerer != nil {
 		d.lingerer.Stop()
 	}
+	d.stopLate()
 	d.mu.Lock()
 	d.closed = err
 	opens, dirty := d.opens, d.dirty

@@ -47,7 +47,10 @@ func (d *Driver) handle(ev *h3.Event) error {
 	case h3.EventStopped:
 		d.onStopped(s, ev.Err)
 	case h3.EventWritable:
-		return d.service(s)
+		s.refs.Add(1) // service may forget it
+		err := d.service(s)
+		s.release()
+		return err
 	}
 	return nil
 }
@@ -191,7 +194,7 @@ func (d *Driver) open(s *Stream) (limited bool, err error) {
 	return false, d.service(s)
 }
 
-// service carries out what the stream's goroutines want.
+// service carries out what the stream's goroutines want. The caller has one of the stream's refs.
 func (d *Driver) service(s *Stream) error {
 	if !s.live {
 		if s.waits {
@@ -204,6 +207,9 @@ func (d *Driver) service(s *Stream) error {
 		s.abort(cause)
 		d.fail(s, cause)
 		d.maybeForget(s)
+		return nil
+	}
+	if d.watchFinished(s); !s.live {
 		return nil
 	}
 	if !s.sentBody {
@@ -414,6 +420,7 @@ func (d *Driver) lastWords(s *Stream) {
 		switch {
 		case fin:
 			d.endBody(s)
+			return
 		case b == nil || err != nil:
 			return
 		}
@@ -437,6 +444,9 @@ func (d *Driver) maybeForget(s *Stream) {
 
 // forget drops a stream.
 func (d *Driver) forget(s *Stream, err error) {
+	if err == nil {
+		d.watchFinished(s) // it may have been finished a moment ago
+	}
 	s.live = false
 	delete(d.streams, s.id)
 	if !d.client {

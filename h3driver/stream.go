@@ -24,9 +24,10 @@ type Stream struct {
 	// Who knows of the stream: its user, the strand while it is live or to be
 	// opened, and each list of the Driver that it is in besides.
 	refs     atomic.Int32
-	queued   atomic.Bool // in Driver.dirty
-	finished atomic.Bool // Finish was called
-	hasHeads atomic.Bool // there is something in heads
+	queued   atomic.Bool  // in Driver.dirty
+	finished atomic.Bool  // Finish was called
+	hasHeads atomic.Bool  // there is something in heads
+	writeBy  atomic.Int64 // the deadline of writes, in nanoseconds after epoch; 0: none
 	wake     chan struct{}
 
 	// Of the strand; its user may read id and head once he was told of them.
@@ -113,6 +114,7 @@ func (s *Stream) release() {
 	s.queued.Store(false) // it stays set when the connection has closed
 	s.finished.Store(false)
 	s.hasHeads.Store(false)
+	s.writeBy.Store(0)
 	s.d, s.id = nil, 0
 	s.head = Head{Fields: emptied(s.head.Fields)}
 	s.gotBody, s.sentBody = false, false
@@ -208,8 +210,16 @@ func (s *Stream) Reset(code h3.ErrorCode) { s.out.CloseWithError(resetError{code
 // SetReadDeadline makes Read fail with os.ErrDeadlineExceeded from t on; the zero time means never.
 func (s *Stream) SetReadDeadline(t time.Time) { s.body.SetReadDeadline(t) }
 
-// SetWriteDeadline does so for Write.
-func (s *Stream) SetWriteDeadline(t time.Time) { s.out.SetWriteDeadline(t) }
+// SetWriteDeadline does so for Write. At a server it is also for the time after Finish: a
+// response that has not arrived by then is reset with H3_REQUEST_CANCELLED.
+func (s *Stream) SetWriteDeadline(t time.Time) {
+	by := int64(0)
+	if !t.IsZero() {
+		by = max(int64(t.Sub(epoch)), 1)
+	}
+	s.writeBy.Store(by)
+	s.out.SetWriteDeadline(t)
+}
 
 // SendHeaders sends the head of a response, at a server: any number of interim
 // ones and a final one. With end there is no body. The strand is not woken before the

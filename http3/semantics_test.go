@@ -87,30 +87,38 @@ func TestHeadEndsWithItsHead(t *testing.T) {
 	}
 }
 
-// slowBody has its end after a while.
-type slowBody struct{ wait time.Duration }
-
-func (s *slowBody) Read(p []byte) (int, error) {
-	time.Sleep(s.wait)
-	return 0, io.EOF
-}
-
 // TestHeaderTimeoutAfterTheBody: as with net/http, a server has its time from when it has the request.
 func TestHeaderTimeoutAfterTheBody(t *testing.T) {
+	began := make(chan struct{}, 1)
 	ts := newTestServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		io.Copy(io.Discard, r.Body)
 		if r.URL.Path == "/never" {
 			<-r.Context().Done()
+			return
 		}
+		began <- struct{}{}
+		io.Copy(io.Discard, r.Body)
 	}), func(ts *testServer) { ts.tr.ResponseHeaderTimeout = time.Second })
-	ts.do(ts.request("POST", "/", &slowBody{1500 * time.Millisecond}))
-	_, err := ts.tr.RoundTrip(ts.request("POST", "/never", &slowBody{0}))
+	body, end := io.Pipe()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if resp, err := ts.tr.RoundTrip(ts.request("POST", "/", body)); err != nil {
+			t.Error(err)
+		} else {
+			resp.Body.Close()
+		}
+	}()
+	await(t, began)
+	// This one's time begins later, and is over while the other body has no end yet.
+	_, err := ts.tr.RoundTrip(ts.request("POST", "/never", strings.NewReader("x")))
 	if ne, ok := errors.AsType[interface {
 		error
 		Timeout() bool
 	}](err); !ok || !ne.Timeout() {
 		t.Errorf("got %v", err)
 	}
+	end.Close()
+	<-done
 }
 
 // TestRequestLine: nothing of a request can be taken for more than it is by whoever passes it on.

@@ -36,8 +36,9 @@ type Server struct {
 	MaxHeaderBytes int
 
 	// ReadTimeout and WriteTimeout limit, from when its head has come, how long
-	// the body of a request may take and the handler may write its response.
-	// http.ResponseController changes them for a request. Default: no limit.
+	// the body of a request may take, and how long its response: the handler may write until then,
+	// and what the client has not taken then, be it that the handler has returned, is dropped and the
+	// response reset with H3_REQUEST_CANCELLED. http.ResponseController changes them for a request. Default: no limit.
 	ReadTimeout, WriteTimeout time.Duration
 
 	// EnableConnectProtocol accepts extended CONNECT (RFC 9220). The protocol

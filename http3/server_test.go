@@ -3,6 +3,7 @@ package http3
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +20,8 @@ import (
 
 	"github.com/frittata-go/frittata"
 	"github.com/frittata-go/frittata/h3"
+	"github.com/frittata-go/frittata/h3driver"
+	"github.com/frittata-go/frittata/quic"
 )
 
 // want is what a response has to be.
@@ -483,12 +486,16 @@ func TestResponseController(t *testing.T) {
 	pr, pw := io.Pipe()
 	defer pw.Close()
 	resp, err := ts.tr.RoundTrip(ts.request("POST", "/", pr))
-	if err != nil {
-		t.Fatal(err)
+	if err == nil {
+		_, err = io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
 	}
-	defer resp.Body.Close()
-	if err := await(t, got); err != nil {
-		t.Error(err)
+	if e := await(t, got); e != nil {
+		t.Error(e)
+	}
+	// The client must not take what is there for the whole.
+	if se, ok := errors.AsType[*h3.StreamError](err); !ok || se.Code != h3.CodeRequestCancelled {
+		t.Errorf("the response ended with %v", err)
 	}
 }
 
@@ -620,6 +627,53 @@ func TestServerTimeouts(t *testing.T) {
 	for _, err := range await(t, got) {
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("error is %v", err)
+		}
+	}
+}
+
+// TestWriteTimeoutAfterHandler: what a client does not read of a response is not kept longer than
+// WriteTimeout, though its handler has returned.
+func TestWriteTimeoutAfterHandler(t *testing.T) {
+	const window, size = 16 << 10, 100 << 10 // so much of it waits in QUIC's buffers and in the pipe
+	conns := make(chan *frittata.Conn, 1)
+	ts := newTestServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Write(make([]byte, size))
+	}), func(ts *testServer) {
+		ts.srv.WriteTimeout = 100 * time.Millisecond
+		ts.srv.ConnContext = func(ctx context.Context, c *frittata.Conn) context.Context {
+			conns <- c
+			return ctx
+		}
+	})
+	// A client that never reads, not even into a buffer: its pipe is full with the first bytes.
+	qcfg := quic.Config{StreamWindow: window, MaxStreamWindow: window, TLS: &tls.Config{RootCAs: testRoots, NextProtos: []string{ALPN}}}
+	tr, err := frittata.Open("udp", "127.0.0.1:0", &frittata.Config{QUIC: qcfg})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tr.Close()
+	d := h3driver.NewClient(&h3driver.Config{BodyBuffer: 1})
+	if _, err := tr.Dial(testContext(t), ts.addr, "localhost", nil, d); err != nil {
+		t.Fatal(err)
+	}
+	const n = 20
+	head := []h3.Field{{Name: ":method", Value: "GET"}, {Name: ":scheme", Value: "https"}, {Name: ":authority", Value: "localhost"}, {Name: ":path", Value: "/"}}
+	for range n {
+		s, err := d.Open(head, h3driver.OpenOptions{End: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Release()
+		if _, err := s.Response(testContext(t)); err != nil {
+			if _, ok := errors.AsType[*h3.StreamError](err); !ok { // else it was late already
+				t.Fatal(err)
+			}
+		}
+	}
+	c := <-conns
+	for left := n; left > 0; {
+		if err := c.Call(testContext(t), func(qc *quic.Conn) { left = qc.OpenStreamsOf(quic.Bidi) }); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

@@ -11,3 +11,10 @@ func (c *Conn) OpenStreamsOf(dir Dir) int {
 	}
 	return n
 }
+
+// StreamSendDone tells whether nothing of our half of a stream is under way: all that
+// was written, with the end, has been acknowledged, or a reset has, or there is no such stream any more.
+func (c *Conn) StreamSendDone(id StreamID) bool {
+	st := c.strs.live[id]
+	return st == nil || st.send.done
+}
