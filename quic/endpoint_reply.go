@@ -1,8 +1,6 @@
 package quic
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
 	"errors"
 	"net/netip"
 	"time"
@@ -32,12 +30,9 @@ var (
 )
 
 // statelessResetToken makes the token of a connection ID (RFC 9000, Section 10.3.2).
-func statelessResetToken(key *[32]byte, id []byte) (t [resetTokenLen]byte) {
-	h := hmac.New(sha256.New, key[:])
-	h.Write(id)
-	var sum [sha256.Size]byte
-	copy(t[:], h.Sum(sum[:0]))
-	return t
+func statelessResetToken(key *[32]byte, id []byte) [resetTokenLen]byte {
+	mac := protect.MAC(key, id)
+	return [resetTokenLen]byte(mac[:resetTokenLen])
 }
 
 // reply counts and returns what is in e.out.

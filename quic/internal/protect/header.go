@@ -18,11 +18,12 @@ type headerKey struct {
 }
 
 func newHeaderKey(v *version, s *suite, secret []byte) (headerKey, error) {
-	key := s.expandLabel(secret, v.hp, s.keyLen)
 	if s.chacha {
-		return headerKey{chacha: key}, nil
+		return headerKey{chacha: s.expandLabel(secret, v.hp, s.keyLen)}, nil
 	}
-	block, err := aes.NewCipher(key)
+	var key [maxKeyLen]byte
+	s.hash.expandLabel(key[:s.keyLen], secret, v.hp)
+	block, err := aes.NewCipher(key[:s.keyLen])
 	return headerKey{block: block}, err
 }
 

@@ -2,8 +2,6 @@ package protect
 
 import (
 	"crypto/cipher"
-	"crypto/hkdf"
-	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 )
@@ -28,7 +26,11 @@ func newPacketKey(s *suite, key, iv []byte) (packetKey, error) {
 }
 
 func derivePacketKey(v *version, s *suite, secret []byte) (packetKey, error) {
-	return newPacketKey(s, s.expandLabel(secret, v.key, s.keyLen), s.expandLabel(secret, v.iv, nonceLen))
+	var key [maxKeyLen]byte
+	var iv [nonceLen]byte
+	s.hash.expandLabel(key[:s.keyLen], secret, v.key)
+	s.hash.expandLabel(iv[:], secret, v.iv)
+	return newPacketKey(s, key[:s.keyLen], iv[:])
 }
 
 func (k *packetKey) setNonce(pn uint64) []byte {
@@ -151,22 +153,23 @@ func (o *Opener) Open(b []byte, pnOff int, next uint64) (pn uint64, payload []by
 // A version that is not known is treated as version 1.
 func InitialKeys(version uint32, dstID []byte, client bool) (*Sealer, *Opener) {
 	v := versionByNumber(version)
-	initial, err := hkdf.Extract(sha256.New, dstID, v.salt[:])
-	if err != nil {
-		panic("BUG: HKDF-Extract: " + err.Error())
-	}
+	extracted := aes128.hash.extract(dstID, v.salt[:])
+	initial := extracted[:aes128.secretLen]
 	write, read := "client in", "server in"
 	if !client {
 		write, read = read, write
 	}
 	seal := &Sealer{}
 	open := &Opener{limit: aes128.integrity}
-	seal.key, seal.hp = mustInitial(v, aes128.expandLabel(initial, write, aes128.secretLen))
-	open.key, open.hp = mustInitial(v, aes128.expandLabel(initial, read, aes128.secretLen))
+	seal.key, seal.hp = mustInitial(v, initial, write)
+	open.key, open.hp = mustInitial(v, initial, read)
 	return seal, open
 }
 
-func mustInitial(v *version, secret []byte) (packetKey, headerKey) {
+func mustInitial(v *version, initial []byte, label string) (packetKey, headerKey) {
+	var buf [maxHashLen]byte
+	secret := buf[:aes128.secretLen]
+	aes128.hash.expandLabel(secret, initial, label)
 	k, err := derivePacketKey(v, &aes128, secret)
 	if err != nil {
 		panic("BUG: Initial keys: " + err.Error())

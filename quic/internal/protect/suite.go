@@ -3,14 +3,11 @@ package protect
 import (
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/hkdf"
 	"crypto/sha256"
 	"crypto/sha512"
 	"crypto/tls"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash"
 
 	"golang.org/x/crypto/chacha20poly1305"
 )
@@ -21,6 +18,7 @@ const Overhead = 16
 const (
 	nonceLen  = 12 // of all AEADs of QUIC
 	sampleLen = 16 // of both kinds of header protection (RFC 9001, Section 5.4.2)
+	maxKeyLen = 32 // of the suites of TLS 1.3
 	maxPNLen  = 4  // the sample begins that far behind the start of the packet number
 )
 
@@ -32,7 +30,7 @@ var ErrLimit = errors.New("protect: AEAD limit reached")
 
 // suite describes a cipher suite of TLS 1.3.
 type suite struct {
-	hash      func() hash.Hash
+	hash      hashAlg
 	secretLen int // the length of the hash, bytes
 	keyLen    int // of packet protection and of header protection, bytes
 	aead      func(key []byte) (cipher.AEAD, error)
@@ -45,16 +43,16 @@ type suite struct {
 
 var (
 	aes128 = suite{
-		hash: sha256.New, secretLen: sha256.Size, keyLen: 16, aead: newGCM,
+		hash: hashSHA256, secretLen: sha256.Size, keyLen: 16, aead: newGCM,
 		confidentiality: 1 << 23, integrity: 1 << 52,
 	}
 	aes256 = suite{
-		hash: sha512.New384, secretLen: sha512.Size384, keyLen: 32, aead: newGCM,
+		hash: hashSHA384, secretLen: sha512.Size384, keyLen: 32, aead: newGCM,
 		confidentiality: 1 << 23, integrity: 1 << 52,
 	}
 	// The confidentiality limit of ChaCha20-Poly1305 is above the number of packets that there can be.
 	chachaPoly = suite{
-		hash: sha256.New, secretLen: sha256.Size, keyLen: 32, aead: chacha20poly1305.New, chacha: true,
+		hash: hashSHA256, secretLen: sha256.Size, keyLen: 32, aead: chacha20poly1305.New, chacha: true,
 		confidentiality: 1 << 62, integrity: 1 << 36,
 	}
 )
@@ -77,22 +75,6 @@ func suiteByID(id uint16) (*suite, error) {
 		return &chachaPoly, nil
 	}
 	return nil, fmt.Errorf("protect: unknown cipher suite %#04x", id)
-}
-
-// expandLabel is HKDF-Expand-Label of RFC 8446, Section 7.1, with an empty context.
-func (s *suite) expandLabel(secret []byte, label string, n int) []byte {
-	const prefix = "tls13 "
-	info := make([]byte, 0, 2+1+len(prefix)+len(label)+1)
-	info = binary.BigEndian.AppendUint16(info, uint16(n))
-	info = append(info, byte(len(prefix)+len(label)))
-	info = append(info, prefix...)
-	info = append(info, label...)
-	info = append(info, 0)
-	out, err := hkdf.Expand(s.hash, secret, string(info), n)
-	if err != nil {
-		panic("BUG: HKDF-Expand: " + err.Error())
-	}
-	return out
 }
 
 // A version is what the key schedule of a version of QUIC has of its own.
