@@ -63,8 +63,9 @@ type tlsHandshaker struct {
 
 	read    Level // the level that CRYPTO data is read from
 	frame   framer
-	skip    bool // the current message is not for crypto/tls
-	tickets int  // that a client was sent
+	msg     []byte // what is there of a message that came in pieces
+	skip    bool   // the current message is not for crypto/tls
+	tickets int    // that a client was sent
 
 	events events
 	state  tls.ConnectionState // after Close
@@ -111,7 +112,8 @@ func (h *tlsHandshaker) HandleCrypto(l Level, b []byte) error {
 		return errors.New("handshake: not started")
 	}
 	// crypto/tls drops the events of a call that fails. So it is given one message at a time: what
-	// came of those before the bad one is then here already.
+	// came of those before the bad one is then here already. And it is given whole messages, as each call
+	// is two changes of the goroutine.
 	for len(b) > 0 {
 		if l != h.read {
 			h.err = &AlertError{alertUnexpectedMessage, errLevel}
@@ -119,28 +121,41 @@ func (h *tlsHandshaker) HandleCrypto(l Level, b []byte) error {
 		}
 		if h.frame.n < headLen {
 			n, ok := h.frame.header(b)
-			b = b[n:]
 			if !ok {
 				return nil
 			}
 			if err := h.checkPostHandshake(h.frame.head[0]); err != nil {
 				return err
 			}
-			if err := h.feed(h.frame.head[:]); err != nil {
+			if n == headLen && h.frame.left <= len(b)-headLen {
+				// All of it is here, and need not be copied.
+				n, _ := h.frame.body(b[headLen:])
+				if err := h.feed(b[:headLen+n]); err != nil {
+					return err
+				}
+				b = b[headLen+n:]
+				continue
+			}
+			h.msg = append(make([]byte, 0, min(headLen+h.frame.left, 2<<10)), h.frame.head[:]...)
+			b = b[n:]
+		}
+		n, end := h.frame.body(b)
+		h.msg = append(h.msg, b[:n]...)
+		b = b[n:]
+		if end || h.frame.left > maxGathered {
+			msg := h.msg
+			h.msg = nil
+			if err := h.feed(msg); err != nil {
 				return err
 			}
 		}
-		n, _ := h.frame.body(b)
-		if n == 0 {
-			continue
-		}
-		if err := h.feed(b[:n]); err != nil {
-			return err
-		}
-		b = b[n:]
 	}
 	return nil
 }
+
+// maxGathered is how many bytes of a message may be missing for it to wait for them here, in memory that is ours: a ClientHello, or a certificate, has some 2 kB. Longer ones go on to
+// crypto/tls, which has limits of its own.
+const maxGathered = 16 << 10
 
 // maxTickets is how many session tickets a client looks at. crypto/tls fails a connection at the 17th message after the handshake, though a server is free to send more.
 const maxTickets = 8
