@@ -99,7 +99,7 @@ type Handshaker interface {
 	HandleCrypto(l Level, b []byte) error
 	// NextEvent returns the next event, of kind EventNone if there is none.
 	NextEvent() Event
-	// SendTicket makes a server write a session ticket, after EventDone, if tickets are enabled. A server can send one. An error is that there is no ticket, no more.
+	// SendTicket makes a server write a session ticket, after EventDone, if tickets are enabled and of use to the client. A server can send one. An error is that there is no ticket, no more.
 	SendTicket() error
 	// State is of the handshake so far. It stays after Close.
 	State() tls.ConnectionState

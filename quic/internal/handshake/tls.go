@@ -65,6 +65,7 @@ type tlsHandshaker struct {
 	frame   framer
 	msg     []byte // what is there of a message that came in pieces
 	skip    bool   // the current message is not for crypto/tls
+	ticket  bool   // the client can use a session ticket
 	tickets int    // that a client was sent
 
 	events events
@@ -183,6 +184,11 @@ func (h *tlsHandshaker) feed(b []byte) error {
 	if h.skip {
 		return nil
 	}
+	if h.read == LevelInitial && !h.client {
+		// Of a second ClientHello, after a HelloRetryRequest, this is the same (RFC 8446, Section 4.1.2). Of one that is
+		// too long to be here as a whole, crypto/tls makes nothing.
+		h.ticket = wantsTickets(b)
+	}
 	level := tls.QUICEncryptionLevelInitial
 	switch h.read {
 	case LevelHandshake:
@@ -276,6 +282,8 @@ func (h *tlsHandshaker) SendTicket() error {
 		return h.err
 	case h.client:
 		return errors.New("handshake: session ticket of a client")
+	case h.done && !h.ticket:
+		return nil
 	}
 	// It touches no state that the peer shares, so its failure is not the connection's.
 	if err := h.q.SendSessionTicket(tls.QUICSessionTicketOptions{}); err != nil {
