@@ -137,6 +137,9 @@ func (t *Transport) getConn(ctx context.Context, key authority, trace *tracer) (
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		call.waiters--
+		if call.conn != nil {
+			call.conn.users--
+		}
 		if call.waiters == 0 {
 			call.cancel(context.Cause(ctx))
 			if t.dials[key] == call {
@@ -150,10 +153,10 @@ func (t *Transport) getConn(ctx context.Context, key authority, trace *tracer) (
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	c := call.conn
+	c := call.conn // of which this is a user by now
 	info := call.info
 	info.Reused = c.used
-	c.use()
+	c.used = true
 	return c, info, nil
 }
 
@@ -190,8 +193,10 @@ func (t *Transport) runDial(ctx context.Context, call *dialCall, tr *frittata.Tr
 		t.conns[call.key] = conn
 		t.tick()
 	}
-	call.conn, call.err = conn, err
+	call.err = err
 	if err == nil {
+		call.conn = conn
+		conn.users = call.waiters // from now on, or it would be idle before they have it
 		call.info.Conn = conn.conn
 	}
 	close(call.done)

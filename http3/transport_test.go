@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/netip"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -741,4 +742,73 @@ func TestTrace(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
+}
+
+// TestCloseIdleAfterDial: a connection is not idle while those who wait for it have not taken it yet.
+func TestCloseIdleAfterDial(t *testing.T) {
+	ts := newTestServer(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	tr := ts.tr
+	tr.mu.Lock()
+	ft, qcfg, err := tr.setUp()
+	tr.mu.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(testContext(t))
+	key, err := authorityOf(ts.addr.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	call := &dialCall{key: key, cancel: cancel, waiters: 2, done: make(chan struct{})}
+	tr.runDial(ctx, call, ft, qcfg, nil)
+	if call.err != nil {
+		t.Fatal(call.err)
+	}
+	c := call.conn
+	for waiting := 2; waiting > 0; waiting-- {
+		tr.CloseIdleConnections()
+		tr.mu.Lock()
+		there := tr.conns[key] == c
+		tr.mu.Unlock()
+		if !there {
+			t.Fatalf("closed while %d requests wait for it", waiting)
+		}
+		c.release()
+	}
+	tr.CloseIdleConnections()
+	<-c.conn.Closed()
+}
+
+// TestCloseIdleWhileDialing: nor does it matter when that comes.
+func TestCloseIdleWhileDialing(t *testing.T) {
+	ts := newTestServer(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				ts.tr.CloseIdleConnections()
+				runtime.Gosched()
+			}
+		}
+	})
+	var clients sync.WaitGroup
+	for range 4 {
+		clients.Go(func() {
+			for range 25 {
+				resp, err := ts.tr.RoundTrip(ts.request("GET", "/", nil))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				resp.Body.Close()
+			}
+		})
+	}
+	clients.Wait()
+	close(stop)
+	wg.Wait()
 }
