@@ -222,7 +222,20 @@ func TestAdmissionByMemory(t *testing.T) {
 			t.Fatalf("%+v", l.Stats())
 		}
 	}
-	_ = c.Close()
+	// The time for the handshake is over: nothing is kept for it any more.
+	c.giveUp()
+	dropped := l.Stats().InboxDropped
+	if _, err := pc.WriteTo(flight, net.UDPAddrFromAddrPort(l.Addr())); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(testTime); l.Stats().InboxDropped == dropped; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%+v", l.Stats())
+		}
+	}
+	if n := tr.load.memory(); n != handshakeMemory {
+		t.Errorf("%d bytes are taken by a handshake that is stuck", n)
+	}
 	close(proceed)
 	wait(t, "the connection is closed", c.Closed())
 	for deadline := time.Now().Add(testTime); tr.load.memory() != 0; time.Sleep(time.Millisecond) {

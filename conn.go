@@ -47,6 +47,7 @@ type Conn struct {
 	box      []boxed
 	boxBytes int
 	boxHalf  bool // what is in box counts as memory of half-open connections
+	boxShut  bool // box takes no more
 	cmds     []func(*quic.Conn)
 	gone     bool
 	err      error // why it is closed, once that is so

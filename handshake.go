@@ -81,20 +81,28 @@ func (hs *handshake) timeout() time.Duration {
 // defaultHandshakeTimeout is that of package quic.
 const defaultHandshakeTimeout = 10 * time.Second
 
-// giveUp frees whoever waits for a handshake that is stuck. They take the connection
-// for closed, and it is when the callback returns.
+// giveUp frees whoever waits for a handshake that is stuck, and the packets that wait for it. They take the connection
+// for closed, and it is when the callback returns. Until then its goroutines are there, and so it counts
+// for Config.MaxHandshakes: nothing else bounds how many of them a service that hangs can pile up.
 func (c *Conn) giveUp() {
 	c.mu.Lock()
 	stuck := !c.readyOnce
+	var box []boxed
 	if stuck {
 		c.readyOnce = true
 		c.err = &quic.HandshakeTimeoutError{Heard: true}
 		close(c.ready)
+		box = c.shutBox()
 	}
 	c.mu.Unlock()
-	if stuck {
-		_ = c.Close() // never fails
+	if !stuck {
+		return
 	}
+	for i := range box {
+		box[i].buf.Release()
+	}
+	c.t.logStuck(c)
+	_ = c.Close() // never fails
 }
 
 // begin makes the quic.Conn. It computes and may call the callbacks of tls.Config.

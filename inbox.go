@@ -48,7 +48,7 @@ func (c *Conn) keep(r *run) {
 	}
 	// A peer that sends the smallest datagrams should not have us hold many times the limit.
 	n := max(len(r.data), chunk.MinSize)
-	if c.gone || c.boxBytes+n > limit {
+	if c.gone || c.boxShut || c.boxBytes+n > limit {
 		c.mu.Unlock()
 		t.stats.inboxDropped.Add(uint64(len(r.data)))
 		return
@@ -96,6 +96,16 @@ func (c *Conn) emptyBox() {
 		c.t.load.inbox.Add(-int64(c.boxBytes))
 	}
 	c.box, c.cmds, c.boxBytes = nil, nil, 0
+}
+
+// shutBox has the inbox take no more, and returns what is in it. It is called with mu held.
+func (c *Conn) shutBox() []boxed {
+	if c.boxHalf {
+		c.t.load.inbox.Add(-int64(c.boxBytes))
+	}
+	box := c.box
+	c.box, c.boxBytes, c.boxShut = nil, 0, true
+	return box
 }
 
 // keptEntries is how many entries the lists of an inbox keep their memory for.

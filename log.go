@@ -52,6 +52,13 @@ func (t *Transport) logRead(err error) {
 	}
 }
 
+// logStuck logs that a handshake has not come to its end in time, nor to its timeout.
+func (t *Transport) logStuck(c *Conn) {
+	if n, ok := t.stuckLog.happened(time.Now()); ok {
+		t.logger().Warn("a handshake is stuck: maybe a callback of tls.Config does not return", "remote", c.RemoteAddr(), "client", c.client, "times", n)
+	}
+}
+
 // logWrite logs that writing to the socket failed. What is too large for a path is
 // nothing to tell: paths are probed that way. And to where there is no way, or
 // seems to be none, a client leads us who made up its address.

@@ -40,7 +40,7 @@ type Transport struct {
 	attached    bool        // there is no receive half; see Attach
 	routes      func(*quic.RouteChanges)
 
-	readLog, writeLog, unreachableLog occasional
+	readLog, writeLog, unreachableLog, stuckLog occasional
 
 	// epMu is held for a batch of datagrams, never for a turn. Under it only the
 	// mutex of a listener is taken.
