@@ -158,6 +158,7 @@ func TestPanicsInTLS(t *testing.T) {
 			leak.Check(t)
 			scfg, ccfg := serverConfig(), clientConfig()
 			cert, pool := testCert()
+			ccfg.QUIC.TLS.ClientSessionCache = tls.NewLRUClientSessionCache(1) // without one, it gets no ticket
 			if test.mutual {
 				scfg.QUIC.TLS.ClientAuth = tls.RequireAndVerifyClientCert
 				scfg.QUIC.TLS.ClientCAs = pool
