@@ -28,14 +28,12 @@ func (c *Conn) runHandshake() {
 	limit := time.AfterFunc(hs.timeout()+handshakeGrace, c.giveUp)
 	defer limit.Stop()
 	enterHandshake()
-	err := c.begin()
-	leaveHandshake()
-	if err != nil {
+	if err := c.begin(); err != nil {
+		leaveHandshake()
 		c.stillborn(err)
 		return
 	}
 	for {
-		enterHandshake()
 		w.hold() // not before: many may wait
 		w.now = time.Now()
 		c.turnIn(w)
@@ -62,6 +60,7 @@ func (c *Conn) runHandshake() {
 				return
 			}
 		}
+		enterHandshake()
 		c.strand.runOwned()
 	}
 }
