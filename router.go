@@ -45,22 +45,37 @@ func newRouter(t *Transport) *router {
 	r := &router{worker: worker{t: t, router: true}}
 	r.msgs = make([]udp.Message, receiveBatch)
 	r.bufs = make([]*[receiveBuffer]byte, receiveBatch)
+	r.initErrands(r.onward)
 	return r
 }
 
-// loop is the router's goroutine.
-func (r *router) loop() {
+// serve is the router's goroutine, until the socket is closed or another goroutine is the router.
+func (r *router) serve() {
+	if !r.loop() {
+		return
+	}
+	r.end()
+	r.t.queue.leave()
+	r.t.wg.Done()
+}
+
+// onward goes on with turns after their errands.
+func (r *router) onward() {
+	if r.runOn() {
+		r.serve()
+	}
+}
+
+// loop returns false if another goroutine is the router now.
+func (r *router) loop() bool {
 	t := r.t
-	defer t.wg.Done()
-	defer t.queue.leave()
-	defer r.end()
 	for {
 		n, err := r.receive()
 		if err != nil {
 			if t.readFailed(err) {
 				// Whose turns were to come get them by the runners.
 				t.queue.spill(r.due)
-				return
+				return true
 			}
 			n = 0 // nothing came, but what is due does not wait for the socket to recover
 		}
@@ -68,8 +83,8 @@ func (r *router) loop() {
 			r.route(n)
 		}
 		r.gather()
-		if len(r.list) > 0 {
-			r.run()
+		if len(r.list) > 0 && !r.run() {
+			return false
 		}
 	}
 }
@@ -129,6 +144,7 @@ func (r *router) rest() {
 // kept by whoever used it.
 func (r *router) end() {
 	r.rest()
+	r.endErrands()
 	r.runs, r.due = nil, nil
 	if b := r.bufs[0]; b != nil {
 		receiveBuffers.Put(b)

@@ -33,6 +33,7 @@ type Stats struct {
 	ReadErrors        uint64
 	InboxDropped      uint64 // bytes that found the inbox of a busy connection full
 	Spilled           uint64 // turns that the router left to others
+	TakeOvers         uint64 // errands that blocked, so that another goroutine took over: see Errand
 	Panics            uint64 // of Applications and their functions, of tls.Config's callbacks, of Metrics and Logger
 	TooManyConns      uint64 // connections that MaxConns kept out
 	TooManyHandshakes uint64 // and those that MaxHandshakes, MaxPending or Admission did
@@ -55,6 +56,7 @@ type counters struct {
 	trains, sent, bytesSent          atomic.Uint64
 	writeErrors, unsent, readErrors  atomic.Uint64
 	inboxDropped, spilled, panics    atomic.Uint64
+	takeOvers                        atomic.Uint64
 	tooManyConns, tooManyHandshakes  atomic.Uint64
 	forwarded                        atomic.Uint64
 	acceptedFlights, droppedPending  atomic.Uint64
@@ -86,6 +88,7 @@ func (t *Transport) Stats() Stats {
 		ReadErrors:          n.readErrors.Load(),
 		InboxDropped:        n.inboxDropped.Load(),
 		Spilled:             n.spilled.Load(),
+		TakeOvers:           n.takeOvers.Load(),
 		Panics:              n.panics.Load(),
 		TooManyConns:        n.tooManyConns.Load(),
 		TooManyHandshakes:   n.tooManyHandshakes.Load(),

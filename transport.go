@@ -93,7 +93,7 @@ func startTransport(s Socket, cfg *Config) (*Transport, error) {
 func (t *Transport) start() {
 	t.noteOpened()
 	t.wg.Add(1)
-	go t.router.loop()
+	go t.router.serve()
 }
 
 func newTransport(s Socket, cfg *Config) (*Transport, error) {

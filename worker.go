@@ -28,6 +28,7 @@ type worker struct {
 	due     []*Conn       // those that need another turn
 	in      quic.Datagram // scratch space of run.recv
 	out     udp.Train     // and of writeTrain
+	errands *errands      // nil if its turns have none
 }
 
 // hold gets the worker its buffer.
@@ -46,8 +47,14 @@ func (w *worker) release() {
 }
 
 // run has a turn of each strand in w.list, all of which are running. What needs
-// another turn is in w.due afterwards.
-func (w *worker) run() {
+// another turn is in w.due afterwards. It returns false if another goroutine is the worker now: see Errand.
+func (w *worker) run() bool {
+	w.runIn()
+	return w.runOn()
+}
+
+// runIn is the first phase of the turns.
+func (w *worker) runIn() {
 	w.hold()
 	w.now = time.Now()
 	w.due = w.due[:0]
@@ -60,6 +67,13 @@ func (w *worker) run() {
 		c.turnIn(w)
 	}
 	w.t.stats.turns.Add(uint64(len(w.list)))
+}
+
+// runOn is what comes after it: the errands, and the second phase.
+func (w *worker) runOn() bool {
+	if w.errands != nil && len(w.errands.list) > 0 && !w.runErrands() {
+		return false
+	}
 	if w.yield {
 		w.yield, w.stirred = false, true
 		runtime.Gosched()
@@ -76,6 +90,7 @@ func (w *worker) run() {
 	}
 	clear(w.list)
 	w.list = w.list[:0]
+	return true
 }
 
 // lateCheck is how many strands the router reads for between looks at the clock.

@@ -69,6 +69,7 @@ type Driver struct {
 	opened   []*Stream
 	reads    bool // reading a body may have led the h3.Conn to something else
 	stopping bool // OnShutdown has come
+	lent     int  // requests that Stream.Lend was called for, of those that are given to Serve now
 
 	late late
 
@@ -237,6 +238,7 @@ func (d *Driver) deliver() {
 	if len(d.wakes) == 0 {
 		return
 	}
+	served := 0
 	for i, s := range d.wakes {
 		d.wakes[i] = nil
 		s.telling = false
@@ -244,12 +246,16 @@ func (d *Driver) deliver() {
 		case d.client:
 			s.wakeUp()
 		case s.live:
+			served++
 			d.cfg.Serve(s)
 		}
 		s.release()
 	}
 	d.wakes = d.wakes[:0]
-	d.conn.Yield()
+	if d.client || d.lent < served {
+		d.conn.Yield()
+	}
+	d.lent = 0
 }
 
 // ProcessWrites carries out what goroutines want.

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/frittata-go/frittata"
 	"github.com/frittata-go/frittata/h3"
 	"github.com/frittata-go/frittata/internal/chunk"
 	"github.com/frittata-go/frittata/internal/pipe"
@@ -160,6 +161,16 @@ func (s *Stream) enqueue() {
 
 // Yield tells the strand that goroutines of the stream have become runnable.
 func (s *Stream) Yield() { s.d.conn.Yield() }
+
+// Lend has e, which is to handle the request, run by the goroutine of the turn that
+// is under way; see [frittata.Conn.Lend]. It is for Config.Serve.
+func (s *Stream) Lend(e frittata.Errand) bool {
+	if !s.d.conn.Lend(e) {
+		return false
+	}
+	s.d.lent++
+	return true
+}
 
 // ID returns the stream's ID; a client's is known once Response has returned a head.
 func (s *Stream) ID() quic.StreamID { return s.id }

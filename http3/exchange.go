@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/frittata-go/frittata"
 	"github.com/frittata-go/frittata/h3"
 	"github.com/frittata-go/frittata/h3driver"
 )
@@ -17,6 +18,8 @@ import (
 type scratch struct {
 	fields []h3.Field
 }
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
 // maxKeptFields is how many fields a worker keeps memory for.
 const maxKeptFields = 64
@@ -57,7 +60,8 @@ type exchange struct {
 	ctx   requestContext
 	body  requestBody
 	w     responseWriter
-	fault int // the status to answer with instead of calling the handler
+	fault int            // the status to answer with instead of calling the handler
+	duty  *frittata.Duty // what the goroutine has to do besides, nil if that is nothing
 
 	// headMu orders a 100 Continue, which a reader of the body sends, and the final head.
 	headMu   sync.Mutex
@@ -183,6 +187,15 @@ func (x *exchange) sendHead(fields []h3.Field, end, interim bool) {
 	}
 	x.headSent = !interim
 	x.s.SendHeaders(fields, end)
+}
+
+// mayBlock is called before the handler does what may take long: another goroutine
+// does then what this one has to do besides.
+func (x *exchange) mayBlock() {
+	if x.duty != nil && !x.duty.Lost() {
+		x.duty.HandOver()
+		x.conn.srv.workers.distrust()
+	}
 }
 
 // abort resets the response of a handler that did not return.

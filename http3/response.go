@@ -305,6 +305,7 @@ func (w *responseWriter) buffer(n int) *quic.Buffer {
 
 // flush gives what there is to the stream. next is the piece of the body that comes then.
 func (w *responseWriter) flush(next []byte) error {
+	w.x.mayBlock()
 	b := w.buf
 	w.buf = nil
 	if !w.headSent {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/frittata-go/frittata"
@@ -25,6 +26,11 @@ type serverConn struct {
 	remote string
 
 	refused bool // the Server was closed before; of the strand
+
+	lentMu   sync.Mutex
+	lent     []*h3driver.Stream // requests that the goroutine of a turn is to handle itself
+	lentDone int                // of these, those that it has taken
+	lending  bool               // it is about to, and maybe stuck
 }
 
 // bodyBuffer is how much of a body waits in each direction between a handler, or
@@ -80,16 +86,110 @@ func (c *serverConn) onRequest(s *h3driver.Stream) {
 		s.Release()
 		return
 	}
-	c.srv.workers.submit(task{c, s})
+	p := &c.srv.workers
+	if s.Head().End && p.trust.given.Load() && s.Lend(c) {
+		p.lend()
+		c.lentMu.Lock()
+		c.lent = append(c.lent, s)
+		c.lentMu.Unlock()
+		return
+	}
+	p.submit(task{c, s}, false)
 }
 
 func (c *serverConn) onClose(error) { c.srv.removeConn(c) }
 
-// On a worker.
+// On a worker, or on the goroutine of a turn.
 
-// serve handles a request from its head to its end.
-func (c *serverConn) serve(s *h3driver.Stream, m *scratch) {
+// Run handles the requests that the goroutine of a turn was lent for; see [frittata.Errand].
+func (c *serverConn) Run(d *frittata.Duty) {
+	p := &c.srv.workers
+	if !c.beginLending() {
+		// The handler that an earlier call is at does not return.
+		p.distrust()
+		c.leaveToWorkers()
+		return
+	}
+	defer c.endLending() // the handler may end the goroutine
+	m := scratches.Get().(*scratch)
+	begin := time.Now()
+	for n := 1; ; n++ {
+		s := c.nextLent()
+		if s == nil {
+			break
+		}
+		c.serveLent(s, m, d)
+		if d.Lost() {
+			return
+		}
+		if n%lentCheck != 0 {
+			continue
+		}
+		if took := time.Since(begin); took > lentTime {
+			if took > time.Duration(n)*quickTime {
+				p.distrust()
+			}
+			c.leaveToWorkers()
+		}
+	}
+	scratches.Put(m)
+}
+
+// beginLending is false while somebody else is at it.
+func (c *serverConn) beginLending() bool {
+	c.lentMu.Lock()
+	defer c.lentMu.Unlock()
+	if c.lending {
+		return false
+	}
+	c.lending = true
+	return true
+}
+
+func (c *serverConn) endLending() {
+	c.lentMu.Lock()
+	c.lending = false
+	c.lentMu.Unlock()
+}
+
+// nextLent takes a request, nil if there are none.
+func (c *serverConn) nextLent() *h3driver.Stream {
+	c.lentMu.Lock()
+	defer c.lentMu.Unlock()
+	if c.lentDone == len(c.lent) {
+		c.lent, c.lentDone = c.lent[:0], 0
+		return nil
+	}
+	s := c.lent[c.lentDone]
+	c.lent[c.lentDone] = nil
+	c.lentDone++
+	return s
+}
+
+const (
+	// lentTime is for how long the goroutine of a turn runs handlers of a connection, at most.
+	lentTime = 250 * time.Microsecond
+	// lentCheck is after how many of them it looks at the clock.
+	lentCheck = 4
+)
+
+func (c *serverConn) serveLent(s *h3driver.Stream, m *scratch, d *frittata.Duty) {
+	defer c.srv.workers.done(0, false)
+	c.serve(s, m, d)
+}
+
+// leaveToWorkers gives goroutines of their own to the requests that are left.
+func (c *serverConn) leaveToWorkers() {
+	for s := c.nextLent(); s != nil; s = c.nextLent() {
+		c.srv.workers.submit(task{c, s}, true)
+	}
+}
+
+// serve handles a request from its head to its end. d is what the goroutine has to do
+// besides, nil if that is nothing.
+func (c *serverConn) serve(s *h3driver.Stream, m *scratch, d *frittata.Duty) {
 	x := newExchange(c, s, m)
+	x.duty = d
 	c.setDeadlines(s)
 	// Also run when the handler ends the goroutine: then the response is incomplete.
 	done := false

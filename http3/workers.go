@@ -29,6 +29,7 @@ type workers struct {
 	closed bool
 	timer  *time.Timer
 	ticks  bool // timer is running
+	trust  trust
 }
 
 // task is a request to handle.
@@ -44,8 +45,15 @@ type worker struct {
 	scratch
 }
 
-// submit has a request handled. It does not block.
-func (p *workers) submit(t task) {
+// lend counts a request that the goroutine of a turn is to handle.
+func (p *workers) lend() {
+	p.mu.Lock()
+	p.busy++
+	p.mu.Unlock()
+}
+
+// submit has a request handled. It does not block. counted tells that lend was called for it.
+func (p *workers) submit(t task, counted bool) {
 	p.mu.Lock()
 	if p.first > 0 && len(p.queue) == cap(p.queue) {
 		n := copy(p.queue, p.queue[p.first:])
@@ -53,7 +61,9 @@ func (p *workers) submit(t task) {
 		p.queue, p.first = p.queue[:n], 0
 	}
 	p.queue = append(p.queue, t)
-	p.busy++
+	if !counted {
+		p.busy++
+	}
 	p.more()
 	p.mu.Unlock()
 }
@@ -123,12 +133,19 @@ func (p *workers) next(w *worker, came bool) (t task, ok bool) {
 
 // handle also ends well if the handler ends the goroutine.
 func (p *workers) handle(w *worker, t task) {
-	defer p.done()
-	t.c.serve(t.s, &w.scratch)
+	begin := time.Now()
+	defer func() { p.done(time.Since(begin), true) }()
+	t.c.serve(t.s, &w.scratch, nil)
 }
 
-func (p *workers) done() {
+// done ends the counting of a request. own tells that it had a goroutine, for that time.
+func (p *workers) done(took time.Duration, own bool) {
 	p.mu.Lock()
+	if own {
+		p.trust.note(took)
+	} else {
+		p.trust.kept()
+	}
 	p.busy--
 	if p.busy == 0 && p.quiet != nil {
 		close(p.quiet)

@@ -87,7 +87,7 @@ func TestWorkersWait(t *testing.T) {
 	if err := p.wait(ctx); err != why {
 		t.Error(err)
 	}
-	go p.done()
+	go p.done(0, true)
 	if err := p.wait(context.Background()); err != nil {
 		t.Error(err)
 	}

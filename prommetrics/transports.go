@@ -72,6 +72,8 @@ var transportFields = append([]field[frittata.Stats]{
 		get: func(s *frittata.Stats) float64 { return float64(s.Turns) }},
 	{name: "turns_handed_over_total", help: "Turns that the goroutine which reads the socket left to others for want of time.",
 		get: func(s *frittata.Stats) float64 { return float64(s.Spilled) }},
+	{name: "take_overs_total", help: "Errands, such as handlers, that blocked, so that another goroutine took over the turns and the socket.",
+		get: func(s *frittata.Stats) float64 { return float64(s.TakeOvers) }},
 	{name: "inbox_dropped_bytes_total", help: "UDP payload that found the inbox of a busy connection full.",
 		get: func(s *frittata.Stats) float64 { return float64(s.InboxDropped) }},
 	{name: "callback_panics_total", help: "Panics of Applications, of functions of Do, and of callbacks of configurations.",

@@ -1,0 +1,162 @@
+package http3
+
+import (
+	"io"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/frittata-go/frittata/internal/leak"
+)
+
+func TestTrust(t *testing.T) {
+	var tr trust
+	win := func() (n int) {
+		for !tr.given.Load() {
+			tr.note(quickTime)
+			n++
+		}
+		return n
+	}
+	if n := win(); n != trustNeed {
+		t.Errorf("it is given after %d", n)
+	}
+	tr.note(2 * quickTime) // of one that had begun before
+	if !tr.given.Load() {
+		t.Error("lost by one that was not trusted")
+	}
+	tr.lose()
+	tr.lose()
+	if n := win(); n != trustNeed*trustGrowth {
+		t.Errorf("it is given again after %d", n)
+	}
+	for range 10 {
+		tr.lose()
+		tr.given.Store(true)
+	}
+	tr.lose()
+	if tr.need != trustMost {
+		t.Errorf("it takes %d", tr.need)
+	}
+	tr.given.Store(true)
+	for range trustLasts {
+		tr.kept()
+	}
+	tr.lose()
+	if n := win(); n != trustNeed*trustGrowth {
+		t.Errorf("it is given after %d, though there was a long time without a loss", n)
+	}
+	tr.lose()
+	for range 1000 {
+		for range slowCost - 1 {
+			tr.note(quickTime)
+		}
+		tr.note(2 * quickTime)
+	}
+	if tr.given.Load() {
+		t.Error("given although one of 32 is slow")
+	}
+}
+
+// newTrustedServer returns a server that trusts its handler, rightly or not.
+func newTrustedServer(t *testing.T, h http.HandlerFunc) *testServer {
+	ts := newTestServer(t, h)
+	ts.srv.workers.trust.given.Store(true)
+	return ts
+}
+
+// Handlers that wait for each other are answered all the same, and are not trusted any more.
+func TestTrustedBlock(t *testing.T) {
+	leak.Check(t)
+	const n = 90
+	var arrived atomic.Int64
+	all := make(chan struct{})
+	ts := newTrustedServer(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/at-once" {
+			return
+		}
+		if arrived.Add(1) == n {
+			close(all)
+		}
+		<-all
+		io.WriteString(w, "done")
+	})
+	ts.get("/at-once") // what comes along with a handshake is not lent
+	var wg sync.WaitGroup
+	for range n {
+		wg.Go(func() {
+			if _, body := ts.get("/"); body != "done" {
+				t.Errorf("got %q", body)
+			}
+		})
+	}
+	wg.Wait()
+	if ts.srv.workers.trust.given.Load() {
+		t.Error("they are trusted still")
+	}
+}
+
+// What a handler does with its response, or to its goroutine, works where that is the turn's.
+func TestTrustedHandlers(t *testing.T) {
+	leak.Check(t)
+	large := strings.Repeat("frittata ", 100_000)
+	release := make(chan struct{})
+	ts := newTrustedServer(t, func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/large":
+			io.WriteString(w, large)
+		case "/flush":
+			io.WriteString(w, "first")
+			w.(http.Flusher).Flush()
+			<-release
+			io.WriteString(w, " second")
+		case "/exit":
+			runtime.Goexit()
+		case "/panic":
+			panic(http.ErrAbortHandler)
+		default:
+			io.WriteString(w, "small")
+		}
+	})
+	trusted := func() {
+		t.Helper()
+		if ts.srv.workers.trust.given.Swap(true) {
+			return
+		}
+		t.Error("it is not trusted any more")
+	}
+	get := func(path, want string) {
+		t.Helper()
+		if _, body := ts.get(path); body != want {
+			t.Errorf("%s: got %d bytes, not %d", path, len(body), len(want))
+		}
+	}
+	get("/small", "small")
+	trusted()
+	for _, path := range []string{"/panic", "/exit"} {
+		if _, err := ts.tr.RoundTrip(ts.request("GET", path, nil)); err == nil {
+			t.Errorf("%s: no error", path)
+		}
+		trusted()
+		get("/small", "small")
+	}
+	get("/large", large)
+	ts.srv.workers.trust.given.Store(true)
+	resp, err := ts.tr.RoundTrip(ts.request("GET", "/flush", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var first [5]byte
+	if _, err := io.ReadFull(resp.Body, first[:]); err != nil || string(first[:]) != "first" {
+		t.Errorf("%q, %v", first, err)
+	}
+	get("/small", "small") // while the other handler waits
+	close(release)
+	if rest, err := io.ReadAll(resp.Body); err != nil || string(rest) != " second" {
+		t.Errorf("%q, %v", rest, err)
+	}
+}
