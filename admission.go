@@ -182,17 +182,78 @@ func (t *Transport) notePending() {
 	t.pendingBytes = n
 }
 
-// watch tells the endpoint whether anybody is admitted at the moment, before it looks
-// at datagrams that may begin connections. It is called with epMu held.
+// watch tells the endpoint what becomes of first flights at the moment, before it looks
+// at datagrams that may begin connections: but for those that are accepted they are then decided on
+// before anything is kept of them. It is called with epMu held.
 func (t *Transport) watch(now time.Time) {
 	l := t.listener
-	if l == nil {
-		t.ep.SetBusy(false)
+	t.flightCause, t.repliesHeld = 0, false
+	switch {
+	case l == nil && t.refusing, l != nil && t.full():
+		t.ep.SetFlights(quic.RefuseFlights)
+		return
+	case l == nil:
+		t.ep.SetFlights(quic.DropFlights)
 		return
 	}
-	r, cause := t.ladder.decide(t.pressure(l, now), true)
-	t.busyCause = cause
-	t.ep.SetBusy(r == rungDrop)
+	r, cause := t.ladder.decide(t.pressure(l, now), false)
+	t.flightCause = cause
+	t.ep.SetFlights(rungPolicies[r])
+}
+
+var rungPolicies = [...]quic.FlightPolicy{rungAccept: quic.AskFlights, rungRetry: quic.RetryFlights, rungDrop: quic.DropFlights}
+
+// holdReplies has first flights dropped that would be answered, for the rest of a batch that has had
+// enough answers. It is called with epMu held.
+func (t *Transport) holdReplies() {
+	t.repliesHeld = true
+	t.ep.SetFlights(quic.DropFlights)
+}
+
+// full tells whether Config.MaxConns is reached.
+func (t *Transport) full() bool {
+	return t.cfg.MaxConns > 0 && t.load.conns.Load() >= int64(t.cfg.MaxConns)
+}
+
+// noteDropped counts what the endpoint has dropped at once. It is called with epMu held.
+func (t *Transport) noteDropped(remote netip.AddrPort, v *quic.Verdict) {
+	switch {
+	case v.Drop == quic.DropPendingFull:
+		t.noteFlight(remote, FlightDropped)
+	case v.Drop == quic.DropBusy && t.listener == nil:
+		t.noteFlight(remote, FlightIgnored)
+	case v.Drop == quic.DropBusy && t.repliesHeld:
+		t.stats.droppedReplies.Add(1)
+		t.noteFlight(remote, FlightDropped)
+	case v.Drop == quic.DropBusy:
+		t.dropped(t.flightCause)
+		t.noteFlight(remote, FlightDropped)
+	case v.Drop == quic.DropRateLimited && v.Answer == quic.AnswerRetry:
+		t.stats.droppedReplies.Add(1)
+		t.noteFlight(remote, FlightDropped)
+	case v.Drop == quic.DropRateLimited && v.Answer == quic.AnswerRefusal:
+		t.noteRefused()
+		t.noteFlight(remote, FlightDropped)
+	}
+}
+
+// noteAnswered counts what the endpoint has answered. It is called with epMu held.
+func (t *Transport) noteAnswered(remote netip.AddrPort, v *quic.Verdict) {
+	switch v.Answer {
+	case quic.AnswerRetry:
+		t.stats.retriedFlights[t.flightCause].Add(1)
+		t.noteFlight(remote, FlightRetried)
+	case quic.AnswerRefusal:
+		t.noteRefused()
+		t.noteFlight(remote, FlightRefused)
+	}
+}
+
+// noteRefused counts a connection that Config.MaxConns has kept out.
+func (t *Transport) noteRefused() {
+	if t.listener != nil {
+		t.stats.tooManyConns.Add(1)
+	}
 }
 
 // dropped counts a first flight that the ladder dropped.
@@ -201,55 +262,33 @@ func (t *Transport) dropped(cause admissionCause) {
 	t.stats.droppedFlights[cause].Add(1)
 }
 
-// incoming decides on a first flight before anything is computed for it, and
-// returns what is to be answered. It is called with epMu held.
-func (t *Transport) incoming(now time.Time, in *quic.Incoming, originalDst netip.AddrPort) (answer []byte) {
+// incoming takes in a first flight that the endpoint does not decide about: that of a client which
+// may be accepted. It is called with epMu held.
+func (t *Transport) incoming(now time.Time, in *quic.Incoming, originalDst netip.AddrPort) {
 	defer t.notePending()
 	l := t.listener
-	switch {
-	case l == nil && t.refusing:
-		t.noteFlight(in.RemoteAddr(), FlightRefused)
-		return t.ep.Refuse(in)
-	case l == nil:
+	if l == nil { // it was closed since watch
 		t.noteFlight(in.RemoteAddr(), FlightIgnored)
 		t.ep.Ignore(in)
-		return nil
-	case t.cfg.MaxConns > 0 && t.load.conns.Load() >= int64(t.cfg.MaxConns):
-		t.stats.tooManyConns.Add(1)
-		t.noteFlight(in.RemoteAddr(), FlightRefused)
-		return t.ep.Refuse(in)
+		return
 	}
 	t.notePending()
 	r, cause := t.ladder.decide(t.pressure(l, now), in.Validated())
-	switch r {
-	case rungDrop:
-		// The client tries again, and later there may be room.
+	switch {
+	case r == rungDrop:
+		// Its own bytes were too many. The client tries again, and later there may be room.
 		t.dropped(cause)
-		t.noteFlight(in.RemoteAddr(), FlightDropped)
-		t.ep.Ignore(in)
-		return nil
-	case rungRetry:
-		b, err := t.ep.Retry(now, in)
-		if err != nil {
-			t.stats.droppedReplies.Add(1)
-			t.noteFlight(in.RemoteAddr(), FlightDropped)
-			return nil // the rate of replies is exhausted
-		}
-		t.stats.retriedFlights[cause].Add(1)
-		t.noteFlight(in.RemoteAddr(), FlightRetried)
-		return b
-	}
-	if !l.push(now, t, in, originalDst) {
+	case l.push(now, t, in, originalDst):
+		t.stats.acceptedFlights.Add(1)
+		t.noteFlight(in.RemoteAddr(), FlightQueued)
+		t.armPending(now)
+		return
+	default:
 		t.stats.tooManyHandshakes.Add(1)
 		t.stats.droppedPending.Add(1)
-		t.noteFlight(in.RemoteAddr(), FlightDropped)
-		t.ep.Ignore(in)
-		return nil
 	}
-	t.stats.acceptedFlights.Add(1)
-	t.noteFlight(in.RemoteAddr(), FlightQueued)
-	t.armPending(now)
-	return nil
+	t.noteFlight(in.RemoteAddr(), FlightDropped)
+	t.ep.Ignore(in)
 }
 
 // admission returns what the ladder has done.

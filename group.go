@@ -296,6 +296,7 @@ func (t *Transport) takeStray(now time.Time, s *stray) {
 		return
 	}
 	t.epMu.Lock()
+	t.watch(now)
 	c, answer := t.decide(now, s.m, s.data[:min(s.segment, len(s.data))])
 	answer = bytes.Clone(answer)
 	t.epMu.Unlock()

@@ -26,13 +26,14 @@ var receiveBuffers = sync.Pool{New: func() any { return new([receiveBuffer]byte)
 // turns of the connections that got some.
 type router struct {
 	worker
-	msgs    []udp.Message
-	bufs    []*[receiveBuffer]byte // of msgs, nil where there is none
-	runs    []run                  // the batch, by connection
-	touched []*Conn                // who got something of it
-	replies []reply                // what the endpoint answered
-	strays  []stray                // what is for another Transport of the group, or may be
-	watched bool                   // of this batch: the endpoint knows whether clients are admitted
+	msgs       []udp.Message
+	bufs       []*[receiveBuffer]byte // of msgs, nil where there is none
+	runs       []run                  // the batch, by connection
+	touched    []*Conn                // who got something of it
+	replies    []reply                // what the endpoint answered
+	replyBytes []byte                 // of replies
+	strays     []stray                // what is for another Transport of the group, or may be
+	watched    bool                   // of this batch: the endpoint knows whether clients are admitted
 }
 
 // reply is what the endpoint answers to a datagram. The bytes are in replyBytes.
@@ -70,6 +71,7 @@ func (r *router) onward() {
 func (r *router) loop() bool {
 	t := r.t
 	for {
+		r.answer() // not before the turns, which may have gone on on another goroutine
 		n, err := r.receive()
 		if err != nil {
 			if t.readFailed(err) {
@@ -145,7 +147,7 @@ func (r *router) rest() {
 func (r *router) end() {
 	r.rest()
 	r.endErrands()
-	r.runs, r.due = nil, nil
+	r.runs, r.due, r.replies, r.replyBytes = nil, nil, nil, nil
 	if b := r.bufs[0]; b != nil {
 		receiveBuffers.Put(b)
 		r.bufs[0], r.msgs[0].Buf = nil, nil
@@ -157,7 +159,6 @@ func (r *router) route(n int) {
 	t := r.t
 	clear(r.runs)
 	r.runs = r.runs[:0]
-	r.replies = r.replies[:0]
 	now := r.read
 	bytesIn, datagrams := 0, 0
 	r.watched = false
@@ -198,9 +199,6 @@ func (r *router) route(n int) {
 	t.stats.received.Add(uint64(datagrams))
 	t.stats.bytesReceived.Add(uint64(bytesIn))
 	t.stats.batches.Add(1)
-	for i := range r.replies {
-		t.reply(&r.replies[i])
-	}
 }
 
 // sameShort tells whether d has a short header with that destination ID.
@@ -238,27 +236,45 @@ func (t *Transport) decide(now time.Time, m *udp.Message, data []byte) (c *Conn,
 	case quic.VerdictRoute:
 		return v.Route.(*Conn), nil
 	case quic.VerdictDrop:
-		switch v.Drop {
-		case quic.DropPendingFull:
-			t.noteFlight(m.Remote, FlightDropped)
-		case quic.DropBusy:
-			t.dropped(t.busyCause)
-			t.noteFlight(m.Remote, FlightDropped)
-		}
+		t.noteDropped(m.Remote, &v)
 	case quic.VerdictReply:
+		t.noteAnswered(m.Remote, &v)
 		return nil, v.Reply
 	case quic.VerdictIncoming:
-		return nil, t.incoming(now, v.Incoming, m.OriginalDst)
+		t.incoming(now, v.Incoming, m.OriginalDst)
+		t.watch(now) // there is more pressure now
 	}
 	return nil, nil
 }
 
-// reply notes an answer, to be sent once the endpoint is not needed any more.
+// maxReplies is how many answers of the endpoint are sent for a batch. They are for those that
+// have no connection, and each is a system call.
+const maxReplies = 32
+
+// reply notes an answer, to be sent once those that have connections are served.
 func (r *router) reply(m *udp.Message, b []byte) {
+	if len(r.replies) == maxReplies {
+		r.t.stats.unsent.Add(1)
+		return
+	}
+	if len(r.replies) == maxReplies-1 {
+		r.t.holdReplies()
+	}
+	from := len(r.replyBytes)
+	r.replyBytes = append(r.replyBytes, b...)
 	r.replies = append(r.replies, reply{
 		train: quic.Train{N: len(b), Segment: len(b), Remote: m.Remote, Local: m.Local},
-		data:  bytes.Clone(b),
+		data:  r.replyBytes[from:],
 	})
+}
+
+// answer sends what the endpoint has answered.
+func (r *router) answer() {
+	for i := range r.replies {
+		_ = r.t.writeTrain(&r.out, r.replies[i].data, &r.replies[i].train) // as Transport.reply
+	}
+	clear(r.replies)
+	r.replies, r.replyBytes = r.replies[:0], r.replyBytes[:0]
 }
 
 // add notes datagrams of one message for a connection.

@@ -142,7 +142,7 @@ func TestDrainIgnores(t *testing.T) {
 	}
 	l.Drain(false)
 	firstFlight(t, tr.LocalAddr())
-	for deadline := time.Now().Add(testTime); tr.Stats().Endpoint.Ignored == 0; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(testTime); tr.Stats().Endpoint.Drops[quic.DropBusy] == 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%+v", tr.Stats())
 		}

@@ -46,11 +46,12 @@ type Transport struct {
 	// mutex of a listener is taken.
 	epMu         sync.Mutex
 	ep           *quic.Endpoint
-	listener     *Listener // that accepts now
-	refusing     bool      // without one, clients are refused
-	busyCause    admissionCause
-	pendingBytes int64       // that load has
-	pendingTimer *time.Timer // for the first flights that nobody decides on
+	listener     *Listener      // that accepts now
+	refusing     bool           // without one, clients are refused
+	flightCause  admissionCause // of what becomes of first flights now
+	repliesHeld  bool           // the batch has had its answers
+	pendingBytes int64          // that load has
+	pendingTimer *time.Timer    // for the first flights that nobody decides on
 	pendingArmed bool
 
 	mu     sync.Mutex

@@ -51,7 +51,7 @@ const (
 	DropToken                             // an Initial whose destination ID only a Retry could have given, without such a token
 	DropRateLimited                       // a reply would have exceeded its rate
 	DropVersion                           // a version that is not spoken, in a datagram too small to answer
-	DropBusy                              // a first Initial while SetBusy holds
+	DropBusy                              // a first Initial, under DropFlights
 
 	numDropReasons
 )
@@ -76,6 +76,7 @@ type Verdict struct {
 	Drop     DropReason
 	Route    any       // what RouteChanges.Route or Admit gave for that connection
 	Incoming *Incoming // of VerdictIncoming
+	Answer   Answer    // of VerdictReply, and of DropRateLimited, for which it was due
 	Reply    []byte    // of VerdictReply: valid until the next call of a method of the Endpoint
 }
 
@@ -138,7 +139,7 @@ const minServerConnIDLen = 4
 type Endpoint struct {
 	cfg   EndpointConfig
 	idLen int
-	busy  bool      // see SetBusy
+	first FlightPolicy
 	now   time.Time // the latest time that the caller told
 	rng   *randv2.ChaCha8
 
@@ -156,6 +157,7 @@ type Endpoint struct {
 
 	replyLimit, resetLimit tokenBucket
 	out                    []byte // what Verdict.Reply aliases
+	reply                  replyScratch
 	counts                 EndpointCounts
 }
 
@@ -255,11 +257,6 @@ func (e *Endpoint) SetTokenKeys(k *TokenKeys) {
 		e.cfg.Tokens = k
 	}
 }
-
-// SetBusy tells whether new connections are unwelcome for the time being: first
-// Initials are dropped then, before anything is kept of them or computed for them, be it a
-// look at their token. Flights that wait already still get the rest of their datagrams.
-func (e *Endpoint) SetBusy(busy bool) { e.busy = busy }
 
 // setNow takes the caller's time. Time that runs backwards stands still.
 func (e *Endpoint) setNow(t time.Time) {

@@ -108,6 +108,9 @@ func (e *Endpoint) handleStrayLong(d *Datagram, inv *wire.Invariant) Verdict {
 		return route(f.route)
 	}
 
+	if !known && e.first == DropFlights && wire.LongType(d.Data) == wire.PacketInitial && len(d.Data) >= minUDPPayload {
+		return drop(DropBusy) // before anything is computed for it
+	}
 	var h wire.Header
 	if err := wire.ParseHeader(d.Data, e.idLen, &h); err != nil {
 		return drop(DropMalformed)
@@ -121,46 +124,6 @@ func (e *Endpoint) handleStrayLong(d *Datagram, inv *wire.Invariant) Verdict {
 		return drop(DropUnknownID)
 	}
 	return e.begin(key, d, &h)
-}
-
-// begin makes an Incoming of a client's first Initial.
-func (e *Endpoint) begin(key flightKey, d *Datagram, h *wire.Header) Verdict {
-	if e.busy {
-		return drop(DropBusy)
-	}
-	// The cap comes first: what it turns away costs no cryptography.
-	if !e.pendingRoom(len(d.Data)) {
-		return drop(DropPendingFull)
-	}
-	in := Incoming{
-		remote: d.Remote, local: d.Local, socket: d.Socket, version: h.Version,
-		dstID: key.id, srcID: NewConnID(h.SrcID), origDstID: key.id,
-		received: e.now, key: key,
-	}
-	if len(h.Token) > 0 {
-		switch t, state := e.openToken(h.Token, in.remote, in.dstID); state {
-		case tokenValid:
-			in.origDstID, in.retrySrcID = t.origDstID, in.dstID
-			in.retried, in.validated = true, true
-		case tokenInvalid:
-			// The client has spent its one Retry and would try in vain until
-			// it times out (RFC 9000, Section 8.1.2).
-			return e.invalidToken(&in)
-		case tokenUnknown:
-			// RFC 9000, Section 8.1.3: as if there was none.
-		}
-	}
-	if !in.validated && in.dstID.Len() < minInitialDstIDLen {
-		// RFC 9000, Section 7.2
-		if len(h.Token) > 0 {
-			return drop(DropToken)
-		}
-		return drop(DropMalformed)
-	}
-	p := new(Incoming)
-	*p = in
-	e.insertPending(p, d)
-	return Verdict{Kind: VerdictIncoming, Incoming: p}
 }
 
 // plainAddrPort makes an IPv4 address the same, whatever kind of socket it came by.

@@ -241,42 +241,6 @@ func TestRefusalFlood(t *testing.T) {
 	}
 }
 
-func BenchmarkEndpointInitialFlood(b *testing.B) {
-	e := newTestServer(b)
-	d := epFrom(epClient, epInitial(epDst, epSrc, nil))
-	i := 0
-	b.ReportAllocs()
-	for b.Loop() {
-		floodDatagram(d, i)
-		e.Handle(epStart, d)
-		i++
-	}
-}
-
-// A busy endpoint keeps nothing of new clients and opens no token, but those
-// that wait or are admitted go on.
-func TestSetBusy(t *testing.T) {
-	e := newTestServer(t)
-	initial := epInitial(epDst, epSrc, nil)
-	waiting := epIncoming(t, e, epStart, epClient, initial)
-	admitted := epIncoming(t, e, epStart, epOther, initial)
-	if !e.Admit(admitted, "conn") {
-		t.Fatal("not admitted")
-	}
-	e.SetBusy(true)
-	before := e.Counts()
-	next := epInitial([]byte{8, 8, 8, 8, 8, 8, 8, 8}, epSrc, nil)
-	wantDrop(t, e.Handle(epStart, epFrom(epClient, next)), DropBusy)
-	wantDrop(t, e.Handle(epStart, epFrom(epClient, epInitial(epDst[:4], epSrc, []byte("a token of nobody's")))), DropBusy)
-	wantDrop(t, e.Handle(epStart, epFrom(epClient, initial)), DropPending)
-	wantRoute(t, e.Handle(epStart, epFrom(epOther, initial)), "conn")
-	if c := e.Counts(); c.Pending != before.Pending || c.InvalidTokens != 0 || len(waiting.datagrams) != 2 {
-		t.Errorf("counts were %+v, are %+v", before, c)
-	}
-	e.SetBusy(false)
-	epIncoming(t, e, epStart, epClient, next)
-}
-
 func TestKnows(t *testing.T) {
 	e := newTestServer(t)
 	id := NewConnID([]byte{9, 9, 9, 9, 1, 2, 3, 4})

@@ -35,17 +35,41 @@ func statelessResetToken(key *[32]byte, id []byte) [resetTokenLen]byte {
 	return [resetTokenLen]byte(mac[:resetTokenLen])
 }
 
-// reply counts and returns what is in e.out.
-func (e *Endpoint) reply(count *uint64) Verdict {
+// Answer tells what an Endpoint answers to a datagram that no connection gets.
+type Answer uint8
+
+const (
+	AnswerNone               Answer = iota
+	AnswerVersionNegotiation        // RFC 9000, Section 6
+	AnswerReset                     // a stateless reset: RFC 9000, Section 10.3
+	AnswerRetry                     // RFC 9000, Section 8.1.2
+	AnswerRefusal                   // CONNECTION_REFUSED in an Initial packet
+	AnswerInvalidToken              // INVALID_TOKEN in an Initial packet: RFC 9000, Section 8.1.3
+)
+
+// answer counts and returns what is in e.out.
+func (e *Endpoint) answer(a Answer, count *uint64) Verdict {
 	*count++
-	return Verdict{Kind: VerdictReply, Reply: e.out}
+	return Verdict{Kind: VerdictReply, Answer: a, Reply: e.out}
+}
+
+// rateLimited is the verdict on what would have had an answer.
+func rateLimited(a Answer) Verdict {
+	return Verdict{Kind: VerdictDrop, Drop: DropRateLimited, Answer: a}
+}
+
+// replyScratch is memory for what is handed to an interface, and would be allocated for each answer if it were on the stack.
+type replyScratch struct {
+	retry      *protect.RetryKey
+	id, random [MaxConnIDLen]byte
+	token      [maxTokenLen]byte
 }
 
 // versionNegotiation answers a version that is not spoken (RFC 9000, Section
 // 6.1). The IDs may be of any length that the invariants allow (RFC 8999, Section 6).
 func (e *Endpoint) versionNegotiation(inv *wire.Invariant) Verdict {
 	if !e.replyLimit.take(e.now) {
-		return drop(DropRateLimited)
+		return rateLimited(AnswerVersionNegotiation)
 	}
 	random := e.rng.Uint64()
 	// RFC 9000, Section 6.3: a reserved version, so that clients stay able to ignore what they do not know.
@@ -58,7 +82,7 @@ func (e *Endpoint) versionNegotiation(inv *wire.Invariant) Verdict {
 	copy(versions[1:], supportedVersions[:])
 	first := 0xc0 | byte(random>>32)&0x3f
 	e.out = wire.AppendVersionNegotiation(e.out[:0], first, inv.SrcID, inv.DstID, versions[:])
-	return e.reply(&e.counts.VersionNegotiations)
+	return e.answer(AnswerVersionNegotiation, &e.counts.VersionNegotiations)
 }
 
 // statelessReset answers a short header packet of n bytes to an ID that no
@@ -69,7 +93,7 @@ func (e *Endpoint) statelessReset(n int, id []byte) Verdict {
 		return drop(DropUnknownID)
 	}
 	if !e.resetLimit.take(e.now) {
-		return drop(DropRateLimited)
+		return rateLimited(AnswerReset)
 	}
 	size := n - 1
 	if n > resetFullSize {
@@ -80,7 +104,7 @@ func (e *Endpoint) statelessReset(n int, id []byte) Verdict {
 	e.out[0] = e.out[0]&0x3f | 0x40 // a short header: fixed bit set, form bit not
 	token := statelessResetToken(e.cfg.StatelessResetKey, id)
 	copy(e.out[size-resetTokenLen:], token[:])
-	return e.reply(&e.counts.StatelessResets)
+	return e.answer(AnswerReset, &e.counts.StatelessResets)
 }
 
 func resize(b []byte, n int) []byte {
@@ -107,34 +131,42 @@ func (e *Endpoint) Retry(now time.Time, in *Incoming) ([]byte, error) {
 	if !e.replyLimit.take(e.now) {
 		return nil, errReplyRate
 	}
-	t := retryToken{issued: e.now, remote: tokenAddr(in.remote), origDstID: in.origDstID, retrySrcID: e.newRetryID(in.dstID)}
-	var buf [maxTokenLen]byte
-	token := e.cfg.Tokens.seal(buf[:0], e.rng, &t)
-	first := 0xf0 | byte(e.rng.Uint64())&0x0f
-	e.out = wire.AppendRetry(e.out[:0], in.version, first, in.srcID.Bytes(), t.retrySrcID.Bytes(), token)
-	tag := protect.RetryIntegrityTag(in.version, in.dstID.Bytes(), e.out)
-	e.out = append(e.out, tag[:]...)
+	e.sealRetry(in)
 	e.counts.Retries++
 	return e.out, nil
+}
+
+// sealRetry writes a Retry packet to e.out.
+func (e *Endpoint) sealRetry(in *Incoming) {
+	x := &e.reply
+	if x.retry == nil {
+		x.retry = protect.NewRetryKey(Version1)
+	}
+	t := retryToken{issued: e.now, remote: tokenAddr(in.remote), origDstID: in.origDstID, retrySrcID: e.newRetryID(in.dstID)}
+	token := e.cfg.Tokens.seal(x.token[:0], e.rng, &t)
+	first := 0xf0 | byte(e.rng.Uint64())&0x0f
+	e.out = wire.AppendRetry(e.out[:0], in.version, first, in.srcID.Bytes(), t.retrySrcID.Bytes(), token)
+	tag := x.retry.Tag(in.dstID.Bytes(), e.out)
+	e.out = append(e.out, tag[:]...)
 }
 
 // newRetryID makes the source ID of a Retry, which the client then uses as its
 // destination. It has to be another one than the client chose (RFC 9000, Section
 // 17.2.5.1), and must not lead to a connection.
 func (e *Endpoint) newRetryID(dst ConnID) ConnID {
-	var id, random [MaxConnIDLen]byte
+	id, random := e.reply.id[:e.idLen], e.reply.random[:e.idLen]
 	for try := 0; ; try++ {
-		e.random(random[:e.idLen])
-		e.cfg.ConnIDs.Generate(id[:e.idLen], random[:e.idLen])
-		c := NewConnID(id[:e.idLen])
+		e.random(random)
+		e.cfg.ConnIDs.Generate(id, random)
+		c := NewConnID(id)
 		if _, taken := e.routes[c]; !taken && c != dst {
 			return c
 		}
 		if try == 8 {
 			// The generator is not random enough. Only a plain ID is sure to differ.
 			for c == dst {
-				e.random(id[:e.idLen])
-				c = NewConnID(id[:e.idLen])
+				e.random(id)
+				c = NewConnID(id)
 			}
 			return c
 		}
@@ -158,21 +190,11 @@ func (e *Endpoint) Refuse(in *Incoming) []byte {
 	return e.out
 }
 
-// invalidToken refuses a first flight whose Retry token is ours, but too old or
-// for another address (RFC 9000, Section 8.1.2).
-func (e *Endpoint) invalidToken(in *Incoming) Verdict {
-	if !e.replyLimit.take(e.now) {
-		return drop(DropRateLimited)
-	}
-	e.sealClose(in, InvalidToken)
-	return e.reply(&e.counts.InvalidTokens)
-}
-
 // sealClose writes an Initial with CONNECTION_CLOSE to e.out. Its source ID is
 // the client's own choice: nothing will be sent to it, and it needs no state.
 func (e *Endpoint) sealClose(in *Incoming, code TransportErrorCode) {
 	const pnLen = 2
-	seal, _ := protect.InitialKeys(in.version, in.dstID.Bytes(), false)
+	seal := protect.InitialSealer(in.version, in.dstID.Bytes(), false)
 	b, lengthOffset := wire.AppendLongHeader(e.out[:0], wire.PacketInitial, in.version, in.srcID.Bytes(), in.dstID.Bytes(), nil, 0, pnLen)
 	pnOff := len(b) - pnLen
 	b = wire.AppendConnectionClose(b, false, uint64(code), 0, "")

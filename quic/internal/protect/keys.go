@@ -153,17 +153,35 @@ func (o *Opener) Open(b []byte, pnOff int, next uint64) (pn uint64, payload []by
 // A version that is not known is treated as version 1.
 func InitialKeys(version uint32, dstID []byte, client bool) (*Sealer, *Opener) {
 	v := versionByNumber(version)
-	extracted := aes128.hash.extract(dstID, v.salt[:])
-	initial := extracted[:aes128.secretLen]
-	write, read := "client in", "server in"
-	if !client {
-		write, read = read, write
-	}
+	initial := initialSecret(v, dstID)
+	write, read := initialLabels(client)
 	seal := &Sealer{}
 	open := &Opener{limit: aes128.integrity}
-	seal.key, seal.hp = mustInitial(v, initial, write)
-	open.key, open.hp = mustInitial(v, initial, read)
+	seal.key, seal.hp = mustInitial(v, initial[:aes128.secretLen], write)
+	open.key, open.hp = mustInitial(v, initial[:aes128.secretLen], read)
 	return seal, open
+}
+
+// InitialSealer derives the Sealer of [InitialKeys] alone.
+func InitialSealer(version uint32, dstID []byte, client bool) *Sealer {
+	v := versionByNumber(version)
+	initial := initialSecret(v, dstID)
+	write, _ := initialLabels(client)
+	seal := &Sealer{}
+	seal.key, seal.hp = mustInitial(v, initial[:aes128.secretLen], write)
+	return seal
+}
+
+// initialSecret is initial_secret of RFC 9001, Section 5.2.
+func initialSecret(v *version, dstID []byte) [maxHashLen]byte {
+	return aes128.hash.extract(dstID, v.salt[:])
+}
+
+func initialLabels(client bool) (write, read string) {
+	if client {
+		return "client in", "server in"
+	}
+	return "server in", "client in"
 }
 
 func mustInitial(v *version, initial []byte, label string) (packetKey, headerKey) {

@@ -108,6 +108,9 @@ func ParseHeader(b []byte, idLen int, h *Header) error {
 	return h.parseLong(b)
 }
 
+// LongType returns the type of a version 1 packet with a long header, by its first byte alone.
+func LongType(b []byte) PacketType { return PacketType(b[0] >> 4 & 3) }
+
 // idsEnd returns where the connection IDs of a long header end.
 func (h *Header) idsEnd() int { return 7 + len(h.DstID) + len(h.SrcID) }
 
@@ -124,7 +127,7 @@ func (h *Header) parseVersionNegotiation(b []byte) error {
 // parseLong parses what follows the invariant header in a packet of version 1
 // (RFC 9000, Sections 17.2.2 to 17.2.5).
 func (h *Header) parseLong(b []byte) error {
-	h.Type = PacketType(b[0] >> 4 & 3)
+	h.Type = LongType(b)
 	i := h.idsEnd()
 	if h.Type == PacketRetry {
 		tag := len(b) - retryTagLen
