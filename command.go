@@ -2,18 +2,30 @@ package frittata
 
 import (
 	"context"
+	"math"
 
 	"github.com/frittata-go/frittata/quic"
 )
 
+// maxCommands is how many functions wait for a strand at most. More come together only if
+// a callback blocks, and then whoever calls again and again would take memory without end.
+const maxCommands = 1 << 16
+
 // Do has fn run on the strand soon, and returns at once. It fails with
 // ErrConnGone, and a connection that goes before fn's turn drops fn. Functions
-// run in the order of the calls.
-func (c *Conn) Do(fn func(*quic.Conn)) error {
+// run in the order of the calls. If 65536 of them wait, since a callback does not return, it fails with ErrConnStuck.
+func (c *Conn) Do(fn func(*quic.Conn)) error { return c.post(fn, maxCommands) }
+
+// post is Do with a limit of its own.
+func (c *Conn) post(fn func(*quic.Conn), limit int) error {
 	c.mu.Lock()
-	if c.gone {
+	switch {
+	case c.gone:
 		c.mu.Unlock()
 		return ErrConnGone
+	case len(c.cmds) >= limit:
+		c.mu.Unlock()
+		return ErrConnStuck
 	}
 	c.cmds = append(c.cmds, fn)
 	c.mail.Store(true)
@@ -51,7 +63,9 @@ func (c *Conn) Close() error { return c.CloseWithError(quic.CloseError{}) }
 // CloseWithError closes the connection and tells the peer e. It returns at once;
 // see Closed. It never fails.
 func (c *Conn) CloseWithError(e quic.CloseError) error {
-	_ = c.Do(func(qc *quic.Conn) { qc.Close(e) }) // a connection that is gone is closed
+	if !c.closePosted.Swap(true) { // the first one counts
+		_ = c.post(func(qc *quic.Conn) { qc.Close(e) }, math.MaxInt) // a connection that is gone is closed
+	}
 	return nil
 }
 

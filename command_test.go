@@ -51,3 +51,38 @@ func TestCommands(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
+
+// While a callback does not return, what waits for the strand is bounded, and closing needs no room.
+func TestCommandsBounded(t *testing.T) {
+	leak.Check(t)
+	l := listen(t, serverConfig())
+	serve(t, l, func() Application { return newEcho() })
+	c := dial(t, l, clientConfig(), &app{})
+	block, blocked := make(chan struct{}), make(chan struct{})
+	if err := c.Do(func(*quic.Conn) { close(blocked); <-block }); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, "the strand is stuck", blocked)
+	const limit = 100
+	ran := 0
+	for i := range limit + 50 {
+		err := c.post(func(*quic.Conn) { ran++ }, limit)
+		if want := i >= limit; errors.Is(err, ErrConnStuck) != want {
+			t.Fatalf("%d: %v", i, err)
+		}
+	}
+	for range 1000 {
+		_ = c.Close()
+	}
+	c.mu.Lock()
+	n := len(c.cmds)
+	c.mu.Unlock()
+	if n != limit+1 {
+		t.Errorf("%d functions wait", n)
+	}
+	close(block)
+	wait(t, "closed", c.Closed())
+	if ran != limit {
+		t.Errorf("%d of %d functions ran", ran, limit)
+	}
+}

@@ -43,6 +43,8 @@ type Conn struct {
 	paused     atomic.Bool // no callback before Resume
 	mail       atomic.Bool // there may be something in box or cmds
 
+	closePosted atomic.Bool // CloseWithError was called
+
 	mu       sync.Mutex // a leaf, for what is below
 	box      []boxed
 	boxBytes int

@@ -12,6 +12,8 @@ var (
 	ErrTransportClosed = fmt.Errorf("frittata: transport closed: %w", net.ErrClosed)
 	// ErrConnGone: the connection has ended and its strand with it. It wraps net.ErrClosed.
 	ErrConnGone = fmt.Errorf("frittata: connection gone: %w", net.ErrClosed)
+	// ErrConnStuck: a callback of the connection does not return, and very many functions wait for it.
+	ErrConnStuck = errors.New("frittata: a callback keeps the connection from what it is to do")
 	// ErrIncomingGone: the client's first flight has expired, or was decided on before.
 	ErrIncomingGone = errors.New("frittata: incoming connection does not wait any more")
 	// ErrTooManyConns: Config.MaxConns is reached.

@@ -3,6 +3,7 @@ package frittata
 import (
 	"cmp"
 	"context"
+	"math"
 	"sync"
 	"time"
 
@@ -89,13 +90,13 @@ func (t *Transport) endNew() ([]*Conn, <-chan struct{}) {
 // shutdown tells the application, or closes the connection if it cannot be told.
 func (c *Conn) shutdown() {
 	// A connection that is gone has ended.
-	_ = c.Do(func(qc *quic.Conn) {
+	_ = c.post(func(qc *quic.Conn) {
 		if s, ok := c.app.(Shutdowner); ok && c.established && !c.closing {
 			s.OnShutdown(qc)
 			return
 		}
 		qc.Close(quic.CloseError{})
-	})
+	}, math.MaxInt)
 }
 
 // Close closes all connections with NO_ERROR, tells the peers so, closes the
@@ -140,7 +141,7 @@ func (t *Transport) close() error {
 	}
 	t.mu.Unlock()
 	for _, c := range conns {
-		_ = c.Do(func(*quic.Conn) { c.io.Abort(ErrTransportClosed) })
+		_ = c.post(func(*quic.Conn) { c.io.Abort(ErrTransportClosed) }, math.MaxInt)
 	}
 	limit.Reset(closeWait)
 	if empty != nil {

@@ -514,3 +514,16 @@ func TestStreamsAreReused(t *testing.T) {
 	}
 	p.idle(t)
 }
+
+// A handler that sends interim heads without an end, to a client that takes none, keeps few of them.
+func TestInterimsWaiting(t *testing.T) {
+	leak.Check(t)
+	s := newStream(&Driver{})
+	for range 10 * maxInterims {
+		s.SendHeaders([]h3.Field{{Name: ":status", Value: "103"}}, false)
+	}
+	s.SendHeaders(okHead, true)
+	if n := len(s.heads); n != maxInterims+1 || !s.heads[n-1].end {
+		t.Errorf("%d heads wait", n)
+	}
+}

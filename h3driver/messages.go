@@ -301,6 +301,9 @@ func (d *Driver) sendHeads(s *Stream) error {
 		if !ok {
 			return nil
 		}
+		if isInterim(head.fields) && d.qc.StreamCapacity(s.id) == 0 {
+			continue // the client reads nothing: what is only to say that it goes on need not wait for it
+		}
 		if err := d.h3.SendHeaders(s.id, head.fields, head.end); err != nil {
 			return err
 		}
@@ -309,6 +312,11 @@ func (d *Driver) sendHeads(s *Stream) error {
 			return nil
 		}
 	}
+}
+
+// isInterim tells whether the head of a response is one of several.
+func isInterim(fields []h3.Field) bool {
+	return len(fields) > 0 && fields[0].Name == ":status" && len(fields[0].Value) == 3 && fields[0].Value[0] == '1'
 }
 
 // maybeReset aborts our message, if the goroutine wants that.

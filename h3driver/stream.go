@@ -244,6 +244,9 @@ func (s *Stream) SendHeaders(fields []h3.Field, end bool) {
 
 // putHead is called with mu held.
 func (s *Stream) putHead(fields []h3.Field, end bool) {
+	if len(s.heads) >= maxInterims && isInterim(fields) {
+		return // nothing says that a handler makes no more of them than the client takes
+	}
 	head := pendingHead{end: end}
 	if s.usedFirst {
 		head.fields = append(head.fields, fields...)
