@@ -190,15 +190,15 @@ func (t *Transport) watch(now time.Time) {
 	t.flightCause, t.repliesHeld = 0, false
 	switch {
 	case l == nil && t.refusing, l != nil && t.full():
-		t.ep.SetFlights(quic.RefuseFlights)
-		return
+		t.flights = quic.RefuseFlights
 	case l == nil:
-		t.ep.SetFlights(quic.DropFlights)
-		return
+		t.flights = quic.DropFlights
+	default:
+		var r rung
+		r, t.flightCause = t.ladder.decide(t.pressure(l, now), false)
+		t.flights = rungPolicies[r]
 	}
-	r, cause := t.ladder.decide(t.pressure(l, now), false)
-	t.flightCause = cause
-	t.ep.SetFlights(rungPolicies[r])
+	t.ep.SetFlights(t.flights)
 }
 
 var rungPolicies = [...]quic.FlightPolicy{rungAccept: quic.AskFlights, rungRetry: quic.RetryFlights, rungDrop: quic.DropFlights}
@@ -216,7 +216,13 @@ func (t *Transport) full() bool {
 }
 
 // noteDropped counts what the endpoint has dropped at once. It is called with epMu held.
-func (t *Transport) noteDropped(remote netip.AddrPort, v *quic.Verdict) {
+func (t *Transport) noteDropped(now time.Time, remote netip.AddrPort, v *quic.Verdict) {
+	switch v.Drop {
+	case quic.DropPendingFull, quic.DropBusy, quic.DropRateLimited:
+		t.turnedAway(now)
+	default:
+		return
+	}
 	switch {
 	case v.Drop == quic.DropPendingFull:
 		t.noteFlight(remote, FlightDropped)

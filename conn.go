@@ -34,6 +34,7 @@ type Conn struct {
 	closing     bool  // OnClose was called
 	told        bool  // closed is closed
 	noted       bool  // noteReady was called
+	dialing     bool  // counts as a client's handshake; of its goroutine
 	halfOpen    bool  // counts as a handshake under way; of its goroutine
 	connected   bool  // info is there
 	established bool  // OnEstablished was called

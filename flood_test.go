@@ -67,9 +67,7 @@ func TestInitialFlood(t *testing.T) {
 // flood sends first flights, each of another client's, no faster than the system can take them:
 // what is lost in front of the socket is nobody's choice.
 func flood(ctx context.Context, s *udp.Conn) {
-	const size, count = 1200, 8
-	rng := rand.New(rand.NewPCG(1, 2))
-	train := make([]byte, size*count)
+	f := newFlood()
 	pace := time.NewTicker(time.Millisecond)
 	defer pace.Stop()
 	for {
@@ -78,15 +76,33 @@ func flood(ctx context.Context, s *udp.Conn) {
 			return
 		case <-pace.C:
 		}
-		for i := range count {
-			p := train[i*size:][:size]
-			copy(p, "\xc3\x00\x00\x00\x01\x08--------\x08--------\x00")
-			binary.BigEndian.PutUint64(p[6:], rng.Uint64())
-			binary.BigEndian.PutUint64(p[15:], rng.Uint64())
-			binary.BigEndian.PutUint16(p[24:], uint16(size-26)|0x4000)
-		}
-		if _, err := s.WriteTrain(&udp.Train{Data: train, Segment: size}); err != nil {
+		if f.send(s) != nil {
 			return
 		}
 	}
+}
+
+// firstFlights makes those of clients that do not exist.
+type firstFlights struct {
+	rng   *rand.Rand
+	train []byte
+}
+
+const floodSize, floodCount = 1200, 8
+
+func newFlood() *firstFlights {
+	return &firstFlights{rng: rand.New(rand.NewPCG(1, 2)), train: make([]byte, floodSize*floodCount)}
+}
+
+// send sends eight of them.
+func (f *firstFlights) send(s *udp.Conn) error {
+	for i := range floodCount {
+		p := f.train[i*floodSize:][:floodSize]
+		copy(p, "\xc3\x00\x00\x00\x01\x08--------\x08--------\x00")
+		binary.BigEndian.PutUint64(p[6:], f.rng.Uint64())
+		binary.BigEndian.PutUint64(p[15:], f.rng.Uint64())
+		binary.BigEndian.PutUint16(p[24:], uint16(floodSize-26)|0x4000)
+	}
+	_, err := s.WriteTrain(&udp.Train{Data: f.train, Segment: floodSize})
+	return err
 }

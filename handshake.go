@@ -146,6 +146,10 @@ func (c *Conn) stillborn(err error) {
 
 // endHandshake takes the connection off the half-open ones.
 func (c *Conn) endHandshake() {
+	if c.dialing {
+		c.dialing = false
+		c.t.dialing.Add(-1)
+	}
 	if c.halfOpen {
 		c.halfOpen = false
 		c.t.handshakes.Add(-1)

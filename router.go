@@ -236,7 +236,7 @@ func (t *Transport) decide(now time.Time, m *udp.Message, data []byte) (c *Conn,
 	case quic.VerdictRoute:
 		return v.Route.(*Conn), nil
 	case quic.VerdictDrop:
-		t.noteDropped(m.Remote, &v)
+		t.noteDropped(now, m.Remote, &v)
 	case quic.VerdictReply:
 		t.noteAnswered(m.Remote, &v)
 		return nil, v.Reply

@@ -127,6 +127,9 @@ func (t *Transport) close() error {
 	t.stopping.Store(true)
 	err := t.socket.Close()
 	t.epMu.Lock()
+	if t.shield.timer != nil {
+		t.shield.timer.Stop()
+	}
 	if t.pendingTimer != nil {
 		t.pendingTimer.Stop()
 	}

@@ -37,6 +37,7 @@ type Stats struct {
 	Panics            uint64 // of Applications and their functions, of tls.Config's callbacks, of Metrics and Logger
 	TooManyConns      uint64 // connections that MaxConns kept out
 	TooManyHandshakes uint64 // and those that MaxHandshakes, MaxPending or Admission did
+	Shields           uint64 // how many times the kernel was told to drop first flights, for 100 ms each, as too many came
 	Forwarded         uint64 // datagrams that came for another Transport of the group
 
 	Admission       AdmissionCounts
@@ -58,7 +59,7 @@ type counters struct {
 	inboxDropped, spilled, panics    atomic.Uint64
 	takeOvers                        atomic.Uint64
 	tooManyConns, tooManyHandshakes  atomic.Uint64
-	forwarded                        atomic.Uint64
+	forwarded, shields               atomic.Uint64
 	acceptedFlights, droppedPending  atomic.Uint64
 	droppedReplies                   atomic.Uint64
 	retriedFlights, droppedFlights   [numAdmissionCauses]atomic.Uint64
@@ -94,6 +95,7 @@ func (t *Transport) Stats() Stats {
 		TooManyHandshakes:   n.tooManyHandshakes.Load(),
 	}
 	s.Forwarded = n.forwarded.Load()
+	s.Shields = n.shields.Load()
 	s.Admission = n.admission()
 	s.HandshakeDelay = handshakeSlots.delay(time.Now())
 	s.HandshakeMemory = t.load.memory()

@@ -32,6 +32,7 @@ type Transport struct {
 	stats       counters
 	wg          sync.WaitGroup // all goroutines but timers'
 	handshakes  atomic.Int64   // of a server, under way
+	dialing     atomic.Int64   // handshakes of clients
 	load        *load          // what admission goes by, of the whole group
 	ladder      ladder
 	group       *group      // nil: it is alone
@@ -46,12 +47,14 @@ type Transport struct {
 	// mutex of a listener is taken.
 	epMu         sync.Mutex
 	ep           *quic.Endpoint
-	listener     *Listener      // that accepts now
-	refusing     bool           // without one, clients are refused
-	flightCause  admissionCause // of what becomes of first flights now
-	repliesHeld  bool           // the batch has had its answers
-	pendingBytes int64          // that load has
-	pendingTimer *time.Timer    // for the first flights that nobody decides on
+	listener     *Listener         // that accepts now
+	refusing     bool              // without one, clients are refused
+	flights      quic.FlightPolicy // what becomes of first flights now, and why
+	flightCause  admissionCause
+	shield       shield
+	repliesHeld  bool        // the batch has had its answers
+	pendingBytes int64       // that load has
+	pendingTimer *time.Timer // for the first flights that nobody decides on
 	pendingArmed bool
 
 	mu     sync.Mutex
@@ -141,6 +144,7 @@ func newTransport(s Socket, cfg *Config) (*Transport, error) {
 		return nil, err
 	}
 	t.ep = ep
+	t.shield.init(s)
 	t.maxSegments = max(s.Caps().MaxSegments, 1)
 	t.spills = runtime.GOMAXPROCS(0) > 1
 	t.queue.init(t.startRunner)
@@ -312,6 +316,8 @@ func (t *Transport) dial(ctx context.Context, remote netip.AddrPort, serverName 
 	if err := t.register(c); err != nil {
 		return nil, err
 	}
+	c.dialing = true
+	t.beginDialing()
 	go c.runHandshake()
 	if err := c.await(ctx); err != nil {
 		return nil, err

@@ -55,6 +55,8 @@ var transportFields = append([]field[frittata.Stats]{
 		get: func(s *frittata.Stats) float64 { return float64(s.Batches) }},
 	{name: "read_errors_total", help: "Reads of sockets that failed.",
 		get: func(s *frittata.Stats) float64 { return float64(s.ReadErrors) }},
+	{name: "shields_total", help: "How many times the kernel was told to drop first flights for 100 ms, as too many came.",
+		get: func(s *frittata.Stats) float64 { return float64(s.Shields) }},
 	{name: "forwarded_datagrams_total", help: "UDP datagrams that came to one socket of a group and were for another.",
 		get: func(s *frittata.Stats) float64 { return float64(s.Forwarded) }},
 	{name: "sent_trains_total", help: "Trains of datagrams that were handed to sockets.",

@@ -41,6 +41,9 @@ type Caps struct {
 	// Steering means that Options.Steer is in force.
 	Steering bool
 
+	// Shield means that SetShield works. It becomes false when the kernel refuses a filter.
+	Shield bool
+
 	// Transparent means that addresses need not be this host's.
 	Transparent bool
 

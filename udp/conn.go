@@ -21,6 +21,7 @@ type Conn struct {
 	noGSO  atomic.Pointer[string] // the reason
 	ecn    atomic.Bool            // false for good once marks were refused
 	txTime atomic.Bool            // false for good once release times were refused
+	shield atomic.Bool            // false for good once a filter was refused
 	source atomic.Bool            // false for good once source addresses were refused, which Linux never does
 
 	sys      system
@@ -59,6 +60,7 @@ func newConn(c *net.UDPConn, o *Options, sys system) (*Conn, error) {
 	u.ecn.Store(u.caps.ECN)
 	u.txTime.Store(u.caps.TxTime)
 	u.source.Store(u.caps.Pktinfo)
+	u.shield.Store(u.caps.Shield)
 	return u, nil
 }
 
@@ -87,6 +89,7 @@ func (c *Conn) Caps() Caps {
 	k.ECN = c.ecn.Load()
 	k.TxTime = c.txTime.Load()
 	k.Pktinfo = c.source.Load()
+	k.Shield = c.shield.Load()
 	return k
 }
 

@@ -25,6 +25,9 @@
 //   - Several sockets may share a port ([ListenGroup]), and QUIC packets find theirs by the
 //     connection ID ([Steer]).
 //
+//   - Under a flood the kernel drops packets of clients that would begin a QUIC connection, before they
+//     take the place of others in the receive buffer ([Conn.SetShield]).
+//
 //   - On request, the kernel stamps what comes in ([Message.Time]), holds back what goes out
 //     ([Train.Time]), and lets a transparent proxy use addresses that are not its
 //     host's ([Options]).
@@ -57,6 +60,7 @@
 //	receive time stamps               yes     -       -        -        -
 //	release times (TxTime)            yes     -       -        -        -
 //	count of drops (Stats.Dropped)    yes     -       -        -        -
+//	drops in the kernel (SetShield)   yes     -       -        -        -
 //	Transparent, OriginalDst, Mark    yes     -       -        -        -
 //	sizes of buffers in Caps          yes     yes     yes      yes      Unix
 //

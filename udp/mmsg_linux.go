@@ -23,6 +23,8 @@ type kernel struct {
 	getsockopt func(fd, level, opt int) (int, error)
 	setTxTime  func(fd int) error
 	attach     func(fd int, program []unix.SockFilter) error
+	filter     func(fd int, program []unix.SockFilter) error
+	filterLen  func(fd int) (int, error)
 }
 
 var realKernel = kernel{
@@ -32,6 +34,8 @@ var realKernel = kernel{
 	getsockopt: getsockopt,
 	setTxTime:  setTxTime,
 	attach:     attach,
+	filter:     filter,
+	filterLen:  filterLen,
 }
 
 func recvmmsg(fd uintptr, msgs []mmsghdr) (int, syscall.Errno) {

@@ -24,6 +24,9 @@ type Options struct {
 	// DisableDF lets datagrams be fragmented if the system does so by default.
 	DisableDF bool
 
+	// DisableShield leaves alone which datagrams the kernel takes: [Conn.SetShield] fails.
+	DisableShield bool
+
 	// ReceiveBuffer and SendBuffer are the sizes of the kernel's buffers in
 	// bytes. Zero asks for DefaultBuffer, but leaves a buffer alone that is larger. A
 	// negative size leaves it alone in any case. The kernel may give less:

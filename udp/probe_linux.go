@@ -82,6 +82,7 @@ func (c *Conn) probe(fd int, o *Options) error {
 	p.set(true, unix.SOL_SOCKET, unix.SO_RXQ_OVFL)
 	c.caps.ReceiveBuffer, c.caps.ReceiveBufferWanted = p.setBuffer(o.ReceiveBuffer, unix.SO_RCVBUF, unix.SO_RCVBUFFORCE)
 	c.caps.SendBuffer, c.caps.SendBufferWanted = p.setBuffer(o.SendBuffer, unix.SO_SNDBUF, unix.SO_SNDBUFFORCE)
+	c.caps.Shield = p.probeShield(!o.DisableShield)
 	c.caps.DSCP = p.setDSCP(&c.sys, o.DSCP)
 	c.caps.Timestamps = p.setTimestamps(o.Timestamps)
 	if o.TxTime && k.setTxTime(fd) == nil {

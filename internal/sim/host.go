@@ -15,6 +15,7 @@ import (
 const (
 	defaultPacketCost    = 5 * time.Microsecond
 	defaultHandshakeCost = 300 * time.Microsecond
+	defaultReplyCost     = 5 * time.Microsecond
 	defaultSocketBuffer  = 2 << 20
 )
 
@@ -50,6 +51,7 @@ type HostConfig struct {
 	Admit func(*quic.Incoming) Admission // nil: accept all
 
 	PacketCost, HandshakeCost time.Duration // processor time; 0: 5 and 300 µs
+	ReplyCost                 time.Duration // of what the endpoint answers without a connection; 0: 5 µs
 	SocketBuffer              int           // bytes that wait for the processor; 0: 2 MiB
 	TimerGrain                time.Duration // timers fire at multiples of it
 
@@ -98,6 +100,7 @@ func (w *World) NewHost(cfg HostConfig) *Host {
 	}
 	setDefault(&c.PacketCost, defaultPacketCost)
 	setDefault(&c.HandshakeCost, defaultHandshakeCost)
+	setDefault(&c.ReplyCost, defaultReplyCost)
 	setDefault(&c.SocketBuffer, defaultSocketBuffer)
 	setDefault(&c.CheckEvery, checkEvery)
 	h.quic = *c.Config
@@ -263,11 +266,17 @@ func (h *Host) receive(now time.Time, p *Packet) time.Duration {
 		c.Q.IO().Recv(now, &d)
 		c.mark()
 	case quic.VerdictReply:
-		h.w.send(h.addr, p.Src, quic.NotECT, v.Reply, h.cfg.Up)
+		return h.reply(p.Src, v.Reply)
 	case quic.VerdictIncoming:
 		return h.incoming(now, v.Incoming)
 	}
 	return 0
+}
+
+// reply sends what the endpoint answers, and returns what that costs.
+func (h *Host) reply(to netip.AddrPort, b []byte) time.Duration {
+	h.w.send(h.addr, to, quic.NotECT, b, h.cfg.Up)
+	return h.cfg.ReplyCost
 }
 
 func (h *Host) incoming(now time.Time, in *quic.Incoming) time.Duration {
@@ -281,7 +290,7 @@ func (h *Host) incoming(now time.Time, in *quic.Incoming) time.Duration {
 		h.endpoint.Ignore(in)
 	case a == Refuse:
 		if b := h.endpoint.Refuse(in); b != nil {
-			h.w.send(h.addr, remote, quic.NotECT, b, h.cfg.Up)
+			return h.reply(remote, b)
 		}
 	case a == Retry && !in.Validated():
 		b, err := h.endpoint.Retry(now, in)
@@ -289,7 +298,7 @@ func (h *Host) incoming(now time.Time, in *quic.Incoming) time.Duration {
 			h.w.Fail(fmt.Errorf("retry: %w", err))
 			return 0
 		}
-		h.w.send(h.addr, remote, quic.NotECT, b, h.cfg.Up)
+		return h.reply(remote, b)
 	default:
 		c := &Conn{Host: h, App: h.cfg.Serve(), charged: true}
 		if !h.endpoint.Admit(in, c) {
