@@ -128,9 +128,13 @@ func (c *Conn) maybeSearchMTU(p *path) {
 
 // newPeerPath makes a path of where an authentic datagram came from, if the
 // peer may be there: a client may be anywhere once the handshake is confirmed (RFC 9000, Section 9),
-// a server stays where it is. otherID tells whether the peer used another connection ID than before.
+// but at the port of a service, a server stays where it is. otherID tells whether the peer used another connection ID than before.
 func (c *Conn) newPeerPath(d *Datagram, space wire.Space, otherID bool) *path {
 	if c.client || !c.hs.confirmed || space != wire.SpaceApp {
+		return nil
+	}
+	if servicePort(d.Remote.Port()) && d.Remote != c.paths.active.remote {
+		c.stats.PacketsDropped++
 		return nil
 	}
 	p := c.addPath(d.Remote, d.Local, d.Socket)

@@ -11,7 +11,7 @@ import (
 
 var (
 	newPort = netip.AddrPortFrom(pairClientAddr.Addr(), 2000)
-	newHost = netip.MustParseAddrPort("203.0.113.9:1000")
+	newHost = netip.MustParseAddrPort("203.0.113.9:4000")
 )
 
 // from sends a 1-RTT packet from another address, padded to size bytes.
@@ -347,5 +347,34 @@ func TestNoMoveInTheHandshake(t *testing.T) {
 	s.collect()
 	if _, n := s.sentTo(newHost); n > 0 || len(s.conn.paths.list) != 1 {
 		t.Error("moved")
+	}
+}
+
+// TestMoveToServicePort: whoever forges a source address does not make us speak to a service. (The client of the script
+// has such a port from the beginning, and is served there.)
+func TestMoveToServicePort(t *testing.T) {
+	for port, follows := range map[uint16]bool{
+		1: false, 53: false, 123: false, 443: false, 1023: false, 1024: true,
+		1900: false, 3702: false, 5353: false, 5355: false, 11211: false, 11212: true, 65535: true,
+	} {
+		for _, host := range []netip.Addr{pairClientAddr.Addr(), newHost.Addr()} {
+			s := newClientScript(t, scriptOptions{})
+			to := netip.AddrPortFrom(host, port)
+			before := s.conn.Stats()
+			s.from(to, 1200, []byte{wire.FramePing})
+			s.tick(10 * time.Second)
+			list, _ := s.sentTo(to)
+			if got := len(list) > 0; got != follows {
+				t.Errorf("%v: something was sent: %v", to, got)
+			}
+			st := s.conn.Stats()
+			if moved := st.PathChanges != before.PathChanges; moved != follows {
+				t.Errorf("%v: the connection moved: %v", to, moved)
+			}
+			if dropped := st.PacketsDropped != before.PacketsDropped; dropped == follows {
+				t.Errorf("%v: the packet was dropped: %v", to, dropped)
+			}
+			s.wantOpen()
+		}
 	}
 }

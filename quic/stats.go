@@ -6,7 +6,7 @@ import "time"
 type Stats struct {
 	PacketsSent, PacketsReceived     uint64
 	PacketsLost, PacketsSpuriousLost uint64
-	PacketsDropped                   uint64 // received, but undecryptable, duplicate or malformed
+	PacketsDropped                   uint64 // received, but undecryptable, duplicate, malformed, or from the port of a service
 	BytesSent, BytesReceived         uint64 // UDP payload
 	BytesLost                        uint64
 	StreamBytesSent                  uint64 // payload of STREAM frames, retransmissions not counted
