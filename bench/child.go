@@ -25,11 +25,6 @@ func child(in io.Reader, out io.Writer) error {
 		return err
 	}
 	if s.Profile != "" {
-		stop, err := profileCPU(s.Profile)
-		if err != nil {
-			return err
-		}
-		defer stop()
 		defer writeProfile("allocs", s.Profile)
 	}
 	p, first, err := startProcess(&s)
@@ -39,10 +34,20 @@ func child(in io.Reader, out io.Writer) error {
 	if err := enc.Encode(first); err != nil {
 		return err
 	}
+	profiling := false
 	for lines.Scan() {
 		var c command
 		if err := json.Unmarshal(lines.Bytes(), &c); err != nil {
 			return err
+		}
+		if c.Do != "warm" && s.Profile != "" && !profiling {
+			// What went before is not measured either.
+			stop, err := profileCPU(s.Profile)
+			if err != nil {
+				return err
+			}
+			defer stop()
+			profiling = true
 		}
 		r, err := p.do(c)
 		if c.Do == "mem" && s.Profile != "" {

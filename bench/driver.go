@@ -53,18 +53,23 @@ type driver struct {
 	busy     int    // runs that began while the machine was not idle
 }
 
-// run does one run and returns what was measured. An error means that nothing
-// of it counts.
-func (d *driver) run(ctx context.Context, r *row, p peer, round int) (m *measured, err error) {
+// run does one run of lines that one pair of processes does, and returns what
+// was measured of each. An error means that nothing of it counts.
+func (d *driver) run(ctx context.Context, lines []*line, round int) (ms []*measured, err error) {
+	r, p := lines[0].row, lines[0].peer
 	if !waitIdle(ctx, d.idleWait) {
 		d.busy++
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, d.timeout, fmt.Errorf("no end after %v", d.timeout))
 	defer cancel()
 
-	label := strings.NewReplacer("/", "-", "%", "", "=", "").Replace(fmt.Sprintf("%s-%s-%d", r.name, p, round))
+	name := fmt.Sprintf("%s-%s-%d", r.name, p, round)
+	if r.grows != nil {
+		name = fmt.Sprintf("%s-%d-%s-%d", r.name, lines[0].at, p, round)
+	}
+	label := strings.NewReplacer("/", "-", "%", "", "=", "").Replace(name)
 	start := func(role, stack, addr string) (*proc, error) {
-		s := r.spec
+		s := lines[0].spec()
 		s.Role, s.Peer, s.Addr, s.Seed = role, stack, addr, uint64(round)
 		s.CertPEM, s.KeyPEM = d.cert, d.key
 		if d.profiles != "" {
@@ -116,26 +121,59 @@ func (d *driver) run(ctx context.Context, r *row, p peer, round int) (m *measure
 	if err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}
-	return measure(r, srv, cli)
+	return measure(lines, srv, cli)
 }
 
-// measure has a server and a client that are running do the row's work.
-func measure(r *row, srv, cli *proc) (*measured, error) {
-	idle := r.kind == idleKind
-	var m measured
+// measure has a server and a client that are running do the work of lines, one
+// after the other.
+func measure(lines []*line, srv, cli *proc) ([]*measured, error) {
+	r := lines[0].row
 	var srvMem, cliMem usage
 	var err error
-	if idle {
-		if srvMem, err = srv.usage("mem"); err != nil {
-			return nil, err
-		}
-		if cliMem, err = cli.usage("mem"); err != nil {
+	if r.kind == idleKind {
+		if srvMem, cliMem, err = memory(srv, cli); err != nil {
 			return nil, err
 		}
 	}
 	if _, err = cli.do("warm"); err != nil {
 		return nil, err
 	}
+	var ms []*measured
+	for _, l := range lines {
+		m, err := measureOne(l, srv, cli)
+		if err != nil {
+			return nil, err
+		}
+		switch r.kind {
+		case idleKind:
+			time.Sleep(2 * time.Second) // for what handshakes leave behind
+			a, b, err := memory(srv, cli)
+			if err != nil {
+				return nil, err
+			}
+			m.serverMem, m.clientMem = a.since(srvMem), b.since(cliMem)
+		case lifeKind:
+			if m.serverMem, m.clientMem, err = memory(srv, cli); err != nil {
+				return nil, err
+			}
+		}
+		ms = append(ms, m)
+	}
+	return ms, nil
+}
+
+// memory returns what both processes have.
+func memory(srv, cli *proc) (s, c usage, err error) {
+	if s, err = srv.usage("mem"); err != nil {
+		return s, c, err
+	}
+	c, err = cli.usage("mem")
+	return s, c, err
+}
+
+// measureOne does so for one line, apart from the memory.
+func measureOne(l *line, srv, cli *proc) (*measured, error) {
+	kind := l.row.kind
 	before, err := srv.usage("snap")
 	if err != nil {
 		return nil, err
@@ -144,42 +182,31 @@ func measure(r *row, srv, cli *proc) (*measured, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.result = *rep.Result
-	if r.kind == datagramKind {
+	if kind == datagramKind {
 		time.Sleep(50 * time.Millisecond) // for what is in the server's buffers
 	}
 	after, err := srv.usage("snap")
 	if err != nil {
 		return nil, err
 	}
-	m.server = after.since(before)
-	if idle {
-		time.Sleep(2 * time.Second) // for what handshakes leave behind
-		a, err := srv.usage("mem")
-		if err != nil {
-			return nil, err
-		}
-		b, err := cli.usage("mem")
-		if err != nil {
-			return nil, err
-		}
-		m.serverMem, m.clientMem = a.since(srvMem), b.since(cliMem)
-	}
-	switch {
+	m := &measured{result: *rep.Result, server: after.since(before)}
+	switch want := l.spec(); {
 	case m.Errors != 0:
 		return nil, fmt.Errorf("client: %d of %d operations failed, first: %s", m.Errors, m.Errors+m.Ops, m.Error)
 	case len(m.server.Errors) != 0:
 		return nil, fmt.Errorf("server: %s", m.server.Errors[0])
 	case m.Ops == 0:
 		return nil, errors.New("client: nothing was done")
-	case r.spec.Bytes != 0 && m.Bytes != r.spec.Bytes:
-		return nil, fmt.Errorf("%d bytes of %d reached the receiver", m.Bytes, r.spec.Bytes)
-	case r.kind == datagramKind && m.server.Datagrams == 0:
+	case want.Bytes != 0 && m.Bytes != want.Bytes:
+		return nil, fmt.Errorf("%d bytes of %d reached the receiver", m.Bytes, want.Bytes)
+	case want.Requests != 0 && m.Ops != int64(want.Requests):
+		return nil, fmt.Errorf("%d requests of %d were made", m.Ops, want.Requests)
+	case kind == datagramKind && m.server.Datagrams == 0:
 		return nil, errors.New("no datagram reached the receiver")
-	case r.kind == turnsKind && len(m.server.Batches) < turnsRounds:
+	case kind == turnsKind && len(m.server.Batches) < turnsRounds:
 		return nil, fmt.Errorf("the server counted %d batches of %d", len(m.server.Batches), turnsRounds)
 	}
-	return &m, nil
+	return m, nil
 }
 
 // proc is a process of a run.

@@ -4,7 +4,7 @@ package main
 type measured struct {
 	result
 	server               usage // between the begin and the end of the client's run
-	serverMem, clientMem usage // difference of two "mem"
+	serverMem, clientMem usage // "mem": the difference that the run made, or what there is after it
 }
 
 // column is a figure of a run. Ratios to the reference are columns too, which
@@ -15,6 +15,7 @@ type column struct {
 	of     func(m *measured) float64
 
 	ratio func(m *measured) float64 // a column of paired ratios of this
+	first bool                      // to the peer's own first line instead of to the reference
 }
 
 // kind is what the rows of a workload show.

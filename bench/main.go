@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-// gatePairs and otherPairs are the rounds of a row, with a gate and without.
+// gatePairs and otherPairs are the rounds of a row, with a gate and without. A
+// row of growth, where a round is long, has the latter.
 const (
 	gatePairs  = 10
 	otherPairs = 5
@@ -43,7 +44,7 @@ func main() {
 	flag.IntVar(&o.pairs, "pairs", 0, fmt.Sprintf("rounds of each row (default %d where there is a gate, else %d)", gatePairs, otherPairs))
 	flag.StringVar(&o.size, "size", "", "bytes of a bulk transfer, with K, M or G for KiB, MiB or GiB (default 512M)")
 	flag.BoolVar(&o.quick, "quick", false, "little of everything, twice: shows that it works, not how fast")
-	flag.StringVar(&o.peers, "peers", "frittata,quic-go,tls", "who takes part; tls stands for h2 and h1 too; server+client mixes two")
+	flag.StringVar(&o.peers, "peers", "frittata,quic-go,tls", "who takes part; tls stands for h2 and h1 too, frittata for frittata-inline; server+client mixes two")
 	flag.IntVar(&o.procs, "gomaxprocs", 0, "GOMAXPROCS of both processes, in rows that do not set it (default: as it comes)")
 	flag.BoolVar(&o.json, "json", false, "print a JSON object for each peer of each row")
 	flag.BoolVar(&o.gate, "gate", false, "exit with status 1 if a gate is missed")
@@ -96,8 +97,8 @@ func bench(ctx context.Context, o *options) (bool, error) {
 	if o.list {
 		for _, r := range rows {
 			fmt.Printf("%-18s %s", r.name, r.title)
-			if r.gate != nil {
-				fmt.Printf("; gate: %s", r.gate)
+			for _, g := range r.gates {
+				fmt.Printf("; gate: %s", g)
 			}
 			fmt.Println()
 		}
@@ -128,7 +129,7 @@ func bench(ctx context.Context, o *options) (bool, error) {
 		g := &group{row: r}
 		for _, p := range peers {
 			if r.can(p) {
-				g.lines = append(g.lines, &line{row: r, peer: p})
+				g.lines = append(g.lines, r.lines(p)...)
 			}
 		}
 		if len(g.lines) == 0 {
@@ -140,8 +141,8 @@ func bench(ctx context.Context, o *options) (bool, error) {
 		for _, l := range g.lines {
 			failed = failed || len(l.failures) != 0
 		}
-		if m := g.check(); m != "" && slices.Contains(peers, peer{"frittata", "frittata"}) {
-			missed = append(missed, m)
+		if slices.Contains(peers, peer{"frittata", "frittata"}) {
+			missed = append(missed, g.check()...)
 		}
 		if o.json {
 			if err := g.json(os.Stdout); err != nil {
@@ -164,27 +165,30 @@ func bench(ctx context.Context, o *options) (bool, error) {
 func runGroup(ctx context.Context, d *driver, g *group, pairs int, where string) error {
 	if pairs == 0 {
 		pairs = otherPairs
-		if g.row.gate != nil {
+		if len(g.row.gates) != 0 && g.row.grows == nil {
 			pairs = gatePairs
 		}
 	}
 	for round := range pairs {
-		for _, l := range g.lines {
+		for _, lines := range g.together() {
 			begin := time.Now()
-			m, err := d.run(ctx, g.row, l.peer, round)
+			runs, err := d.run(ctx, lines, round)
 			if ctx.Err() != nil {
 				return errors.New("interrupted")
 			}
-			l.runs = append(l.runs, m)
 			figure := "FAILED"
-			if err != nil {
-				l.failures = append(l.failures, err.Error())
-			} else {
-				c := g.row.kind.columns[0]
-				figure = number(c.of(m)) + " " + c.title
+			for i, l := range lines {
+				if err != nil {
+					l.runs = append(l.runs, nil)
+					l.failures = append(l.failures, err.Error())
+				} else {
+					l.runs = append(l.runs, runs[i])
+					c := g.row.kind.columns[0]
+					figure = number(c.of(runs[i])) + " " + c.title
+				}
 			}
 			fmt.Fprintf(os.Stderr, "%s, %s, round %d of %d, %s: %s (%.1f s)\n",
-				where, g.row.name, round+1, pairs, l.peer, figure, time.Since(begin).Seconds())
+				where, g.row.name, round+1, pairs, lines[len(lines)-1].name(), figure, time.Since(begin).Seconds())
 			if err != nil {
 				fmt.Fprintf(os.Stderr, "  %v\n", err)
 			}
@@ -225,8 +229,11 @@ func parsePeers(list string) ([]peer, error) {
 			return nil, err
 		}
 		out = append(out, p)
-		if name == "tls" {
+		switch name {
+		case "tls":
 			out = append(out, peer{"h2", "h2"}, peer{"h1", "h1"})
+		case "frittata":
+			out = append(out, peer{"frittata-inline", "frittata-inline"})
 		}
 	}
 	return out, nil

@@ -20,6 +20,10 @@ type stack struct {
 	// (HTTP/1.1 opens one for each request that is under way.)
 	dialHTTP func(s *spec) (httpClient, error)
 
+	// serveGets starts a server that answers GET /N with N bytes, up to chunk, in
+	// a way of its own. Without it serveHTTP does that.
+	serveGets func(s *spec) (server, error)
+
 	datagrams bool // it has unreliable datagrams
 }
 
@@ -30,10 +34,12 @@ var stacks = map[string]*stack{
 	"tls":      tlsStack,
 	"h2":       http2Stack,
 	"h1":       http1Stack,
+
+	"frittata-inline": inlineStack,
 }
 
 // stackOrder is the order in which a round takes them.
-var stackOrder = []string{"frittata", "quic-go", "tls", "h2", "h1"}
+var stackOrder = []string{"frittata", "frittata-inline", "quic-go", "tls", "h2", "h1"}
 
 // reference is the stack that ratios are taken to.
 const reference = "quic-go"

@@ -249,7 +249,7 @@ func frittataDialRaw(s *spec) (dialer, error) {
 }
 
 func (d *frittataDialer) dial(ctx context.Context) (rawConn, error) {
-	app := &clientApp{}
+	app := &clientApp{transfers: make(map[quic.StreamID]*transfer, 1)}
 	c, err := d.tr.Dial(ctx, d.to, serverName, nil, app)
 	if err != nil {
 		return nil, err
@@ -307,11 +307,11 @@ func (c *frittataConn) close() error { return c.c.Close() }
 
 // clientApp is the client's end of a connection, on the strand.
 type clientApp struct {
-	transfer  *transfer
+	transfers map[quic.StreamID]*transfer
 	datagrams *datagramSender
 }
 
-// transfer is the stream that is under way.
+// transfer is a stream that is under way.
 type transfer struct {
 	op     byte
 	id     quic.StreamID
@@ -331,8 +331,8 @@ type datagramSender struct {
 func (a *clientApp) OnEstablished(*quic.Conn, frittata.HandshakeInfo) error { return nil }
 
 func (a *clientApp) OnClose(_ *quic.Conn, err error) {
-	if a.transfer != nil {
-		a.end(err)
+	for _, t := range a.transfers {
+		a.end(t, err)
 	}
 	if a.datagrams != nil {
 		a.datagrams.failed <- err
@@ -341,14 +341,14 @@ func (a *clientApp) OnClose(_ *quic.Conn, err error) {
 }
 
 func (a *clientApp) begin(c *quic.Conn, t *transfer) {
-	a.transfer = t
 	id, err := c.OpenStream(quic.Bidi)
 	if err == nil {
 		t.id = id
+		a.transfers[id] = t
 		_, err = c.StreamWrite(id, appendRequest(nil, t.op, t.left), t.op == opDownload)
 	}
 	if err != nil {
-		a.end(err)
+		a.end(t, err)
 		return
 	}
 	if t.op == opUpload {
@@ -356,9 +356,9 @@ func (a *clientApp) begin(c *quic.Conn, t *transfer) {
 	}
 }
 
-func (a *clientApp) end(err error) {
-	a.transfer.done <- err
-	a.transfer = nil
+func (a *clientApp) end(t *transfer, err error) {
+	t.done <- err
+	delete(a.transfers, t.id)
 }
 
 func (a *clientApp) ProcessReads(c *quic.Conn) error {
@@ -372,9 +372,9 @@ func (a *clientApp) ProcessReads(c *quic.Conn) error {
 		if !ok {
 			return nil
 		}
-		if t := a.transfer; t != nil && t.id == id {
+		if t := a.transfers[id]; t != nil {
 			if fin, err := t.read(c); fin || err != nil {
-				a.end(err)
+				a.end(t, err)
 			}
 		}
 	}
@@ -412,9 +412,9 @@ func (a *clientApp) ProcessWrites(c *quic.Conn) error {
 		if !ok {
 			break
 		}
-		if t := a.transfer; t != nil && t.id == id && t.op == opUpload && t.left > 0 {
+		if t := a.transfers[id]; t != nil && t.op == opUpload && t.left > 0 {
 			if _, err := writeSome(c, id, &t.left); err != nil {
-				a.end(err)
+				a.end(t, err)
 			}
 		}
 	}

@@ -14,8 +14,9 @@ type row struct {
 	spec  spec
 	procs int      // GOMAXPROCS of both processes; zero: as it comes
 	peers []string // that make sense here; nil: all that can
-	gate  *gate
-	relay bool // put the lossy link between the processes
+	gates []gate
+	relay bool    // put the lossy link between the processes
+	grows *growth // what changes from line to line; nil: nothing
 }
 
 // gate is what a row of frittata must reach.
@@ -25,14 +26,14 @@ type gate struct {
 	max    float64 // zero: none
 }
 
-func (g *gate) String() string {
+func (g gate) String() string {
 	if g.max != 0 {
 		return fmt.Sprintf("%s at most %g", g.column, g.max)
 	}
 	return fmt.Sprintf("%s at least %g", g.column, g.min)
 }
 
-func (g *gate) passes(v float64) bool {
+func (g gate) passes(v float64) bool {
 	return (g.min == 0 || v >= g.min) && (g.max == 0 || v <= g.max)
 }
 
@@ -43,11 +44,17 @@ type sizes struct {
 	d     time.Duration // of what is measured by time
 	warm  time.Duration
 	idle  int // connections
+
+	growConns    []int
+	growStreams  []int
+	growRequests int // in each of the ten parts
 }
 
 var (
-	fullSizes  = sizes{512 << 20, 8 << 20, 3 * time.Second, 500 * time.Millisecond, 5000}
-	quickSizes = sizes{64 << 20, 1 << 20, time.Second, 200 * time.Millisecond, 500}
+	fullSizes = sizes{512 << 20, 8 << 20, 3 * time.Second, 500 * time.Millisecond, 5000,
+		[]int{10, 100, 1000, 10000}, []int{1, 10, 100, 1000}, 100_000}
+	quickSizes = sizes{64 << 20, 1 << 20, time.Second, 200 * time.Millisecond, 500,
+		[]int{10, 100}, []int{1, 100}, 2000}
 )
 
 // allRows is the whole table.
@@ -77,9 +84,9 @@ func allRows(z sizes) []*row {
 	quics := []string{"frittata", "quic-go"}
 	size := byteCount(z.bulk)
 
-	return []*row{
+	rows := []*row{
 		{name: "W1/default", title: "raw download of " + size + ", one stream", kind: bulkKind, spec: down,
-			gate: &gate{column: "x quic-go", min: 2.5}},
+			gates: []gate{{column: "x quic-go", min: 2.5}}},
 		{name: "W1/procs=1", title: "the same, GOMAXPROCS=1", kind: bulkKind, spec: down, procs: 1},
 		{name: "W1/gso-off", title: "the same, without GSO", kind: bulkKind, spec: with(down, noGSO), peers: quics},
 		{name: "W1/gro-off", title: "the same, without GRO (quic-go has none)", kind: bulkKind, spec: with(down, noGRO), peers: quics},
@@ -88,16 +95,16 @@ func allRows(z sizes) []*row {
 		{name: "W6/default", title: "raw upload of " + size + ", one stream", kind: bulkKind, spec: up},
 		{name: "W6/procs=1", title: "the same, GOMAXPROCS=1", kind: bulkKind, spec: up, procs: 1},
 		{name: "W2/get", title: "HTTP GET of " + size, kind: bulkKind, spec: get,
-			gate: &gate{column: "x quic-go", min: 1.5}},
+			gates: []gate{{column: "x quic-go", min: 1.5}}},
 		{name: "W2/post", title: "HTTP POST of " + size, kind: bulkKind, spec: post},
 		{name: "W2/get-procs=1", title: "HTTP GET of " + size + ", GOMAXPROCS=1", kind: bulkKind, spec: get, procs: 1},
 		{name: "W3/1x100", title: "GET of 1 KiB, 1 connection x 100 requests at a time", kind: requestKind, spec: requests(1, 100),
-			gate: &gate{column: "x quic-go", min: 1.5}},
+			gates: []gate{{column: "x quic-go", min: 1.5}}},
 		{name: "W3/32x8", title: "GET of 1 KiB, 32 connections x 8 requests at a time", kind: requestKind, spec: requests(32, 8)},
 		{name: "W3/1x1", title: "GET of 1 KiB, one at a time", kind: requestKind, spec: requests(1, 1)},
 		{name: "W3/1x100-procs=1", title: "GET of 1 KiB, 1 connection x 100, GOMAXPROCS=1", kind: requestKind, spec: requests(1, 100), procs: 1},
 		{name: "turns", title: fmt.Sprintf("%d handlers of one connection that finish together", batchSize), kind: turnsKind,
-			spec: spec{Workload: "turns"}, peers: []string{"frittata"}, gate: &gate{column: "turns", max: 8}},
+			spec: spec{Workload: "turns"}, peers: []string{"frittata"}, gates: []gate{{column: "turns", max: 8}}},
 		{name: "W4/x1", title: "full handshakes, one at a time", kind: handshakeKind, spec: handshakes(1)},
 		{name: "W4/x32", title: "full handshakes, 32 at a time", kind: handshakeKind, spec: handshakes(32)},
 		{name: "W5/raw", title: fmt.Sprintf("%d idle connections", z.idle), kind: idleKind, spec: spec{Workload: "idle", Conns: z.idle}},
@@ -109,6 +116,7 @@ func allRows(z sizes) []*row {
 		{name: "W8/0%", title: fmt.Sprintf("raw download of %s over the same link without loss", byteCount(4*z.lossy)),
 			kind: lossyKind, spec: lossy(4*z.lossy, 0), peers: quics, relay: true},
 	}
+	return append(rows, growthRows(z)...)
 }
 
 // can tells whether a peer, or each of a pair, can do the row.
@@ -128,7 +136,9 @@ func (r *row) canOne(name string) bool {
 		}
 	}
 	switch r.spec.Workload {
-	case "http-bulk", "requests", "turns", "http-idle":
+	case "requests", "http-spread":
+		return s.serveHTTP != nil || s.serveGets != nil
+	case "http-bulk", "turns", "http-idle":
 		return s.serveHTTP != nil
 	case "datagrams":
 		return s.serveRaw != nil && s.datagrams

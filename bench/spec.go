@@ -23,7 +23,10 @@ type spec struct {
 
 	Bytes    int64         // to move: bulk workloads
 	Conns    int           // connections at a time
-	PerConn  int           // requests at a time on each of them
+	PerConn  int           // requests or streams at a time on each of them
+	AtATime  int           // transfers at a time over all connections: spread workloads
+	Stay     int           // transfers, one after the other, before it is another connection's turn
+	Requests int           // to make, of a workload that is not of a Duration
 	Warmup   time.Duration // before the measured time
 	Duration time.Duration // the measured time, of workloads that are not a number of bytes
 	Payload  int           // bytes of a datagram

@@ -13,6 +13,7 @@ import (
 type line struct {
 	row      *row
 	peer     peer
+	at       int         // of what grows
 	runs     []*measured // by round; nil: failed
 	failures []string
 }
@@ -32,6 +33,22 @@ func (l *line) values(c column, ref *line) []float64 {
 	return v
 }
 
+// name tells the peer, and where it is of what grows.
+func (l *line) name() string {
+	if l.row.grows == nil {
+		return l.peer.String()
+	}
+	return fmt.Sprintf("%s, %d %s", l.peer, l.at, l.row.grows.what)
+}
+
+// where tells the row, and where the line is of what grows.
+func (l *line) where() string {
+	if l.row.grows == nil {
+		return l.row.name
+	}
+	return fmt.Sprintf("%s, %d %s", l.row.name, l.at, l.row.grows.what)
+}
+
 // summary is a column of a line, for -json.
 type summary struct {
 	Column           string
@@ -42,6 +59,7 @@ type summary struct {
 // record is a line, for -json.
 type record struct {
 	Row, Title, Peer string
+	At               int `json:",omitempty"` // of what grows
 	Columns          []summary
 	Failures         []string `json:",omitempty"`
 }
@@ -52,13 +70,27 @@ type group struct {
 	lines []*line
 }
 
-func (g *group) reference() *line {
-	for _, l := range g.lines {
-		if l.peer.String() == reference {
-			return l
+// values returns a column's figures of a line, one of each round that has it.
+func (g *group) values(l *line, c column) []float64 {
+	for _, ref := range g.lines {
+		if c.first && ref.peer == l.peer || !c.first && ref.peer.String() == reference && ref.at == l.at {
+			return l.values(c, ref)
 		}
 	}
-	return nil
+	return l.values(c, nil)
+}
+
+// together returns the lines that one pair of processes does.
+func (g *group) together() [][]*line {
+	var out [][]*line
+	for _, l := range g.lines {
+		if i := len(out) - 1; i >= 0 && g.row.grows != nil && g.row.grows.inOne && out[i][0].peer == l.peer {
+			out[i] = append(out[i], l)
+		} else {
+			out = append(out, []*line{l})
+		}
+	}
+	return out
 }
 
 // print prints the table of a row.
@@ -70,33 +102,37 @@ func (g *group) print(w io.Writer) {
 	fmt.Fprintf(w, "%s: %s  (n=%d)\n", g.row.name, g.row.title, n)
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprint(tw, "  ")
+	if grows := g.row.grows; grows != nil {
+		fmt.Fprintf(tw, "\t%s", grows.what)
+	}
 	for _, c := range g.row.kind.columns {
 		fmt.Fprintf(tw, "\t%s", c.title)
 	}
 	fmt.Fprintln(tw)
-	ref := g.reference()
 	for _, l := range g.lines {
 		fmt.Fprintf(tw, "  %s", l.peer)
+		if g.row.grows != nil {
+			fmt.Fprintf(tw, "\t%d", l.at)
+		}
 		for _, c := range g.row.kind.columns {
-			fmt.Fprintf(tw, "\t%s", cell(l.values(c, ref), c.spread))
+			fmt.Fprintf(tw, "\t%s", cell(g.values(l, c), c.spread))
 		}
 		fmt.Fprintln(tw)
 	}
 	tw.Flush()
 	for _, l := range g.lines {
 		if len(l.failures) != 0 {
-			fmt.Fprintf(w, "  FAILED %s: %d of %d runs: %s\n", l.peer, len(l.failures), len(l.runs), strings.Join(distinct(l.failures), "\n    and: "))
+			fmt.Fprintf(w, "  FAILED %s: %d of %d runs: %s\n", l.name(), len(l.failures), len(l.runs), strings.Join(distinct(l.failures), "\n    and: "))
 		}
 	}
 	fmt.Fprintln(w)
 }
 
 func (g *group) json(w io.Writer) error {
-	ref := g.reference()
 	for _, l := range g.lines {
-		r := record{Row: g.row.name, Title: g.row.title, Peer: l.peer.String(), Failures: l.failures}
+		r := record{Row: g.row.name, Title: g.row.title, Peer: l.peer.String(), At: l.at, Failures: l.failures}
 		for _, c := range g.row.kind.columns {
-			if v := l.values(c, ref); len(v) != 0 {
+			if v := g.values(l, c); len(v) != 0 {
 				r.Columns = append(r.Columns, summary{c.title, median(v), minimum(v), maximum(v), len(v)})
 			}
 		}
@@ -107,34 +143,45 @@ func (g *group) json(w io.Writer) error {
 	return nil
 }
 
-// check returns what is wrong with the gate of the row, or an empty string.
-func (g *group) check() string {
-	if g.row.gate == nil {
-		return ""
-	}
-	gate := g.row.gate
-	for _, l := range g.lines {
-		if l.peer.String() != "frittata" {
-			continue
-		}
-		if len(l.failures) != 0 {
-			return fmt.Sprintf("%s: %s: %d runs failed", g.row.name, gate, len(l.failures))
-		}
-		for _, c := range g.row.kind.columns {
-			if c.title != gate.column {
+// check returns what is wrong with the gates of the row.
+func (g *group) check() (missed []string) {
+	for _, gate := range g.row.gates {
+		measured := false
+		for _, l := range g.lines {
+			if l.peer.String() != "frittata" {
 				continue
 			}
-			v := l.values(c, g.reference())
-			if len(v) == 0 {
-				return fmt.Sprintf("%s: %s: not measured", g.row.name, gate)
+			measured = true
+			if why := g.missed(gate, l); why != "" {
+				missed = append(missed, fmt.Sprintf("%s: %s: %s", l.where(), gate, why))
 			}
-			if m := median(v); !gate.passes(m) {
-				return fmt.Sprintf("%s: %s: it is %s", g.row.name, gate, number(m))
-			}
-			return ""
+		}
+		if !measured {
+			missed = append(missed, fmt.Sprintf("%s: %s: not measured", g.row.name, gate))
 		}
 	}
-	return fmt.Sprintf("%s: %s: not measured", g.row.name, gate)
+	return missed
+}
+
+// missed tells why a line does not pass a gate, or nothing if it does.
+func (g *group) missed(gate gate, l *line) string {
+	if len(l.failures) != 0 {
+		return fmt.Sprintf("%d runs failed", len(l.failures))
+	}
+	for _, c := range g.row.kind.columns {
+		if c.title != gate.column {
+			continue
+		}
+		v := g.values(l, c)
+		if len(v) == 0 {
+			break
+		}
+		if m := median(v); !gate.passes(m) {
+			return "it is " + number(m)
+		}
+		return ""
+	}
+	return "not measured"
 }
 
 func cell(v []float64, spread bool) string {

@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 )
 
-// bulkTask moves a number of bytes on one stream of the raw protocol: W1 is the
-// download, W6 the upload, W8 the download over a lossy link.
+// bulkTask moves a number of bytes of the raw protocol, on one stream or on
+// PerConn at a time: W1 is the download, W6 the upload, W8 the download over a
+// lossy link.
 type bulkTask struct {
 	s *spec
 	d dialer
@@ -24,13 +26,23 @@ func (t *bulkTask) warm(ctx context.Context) (err error) {
 }
 
 func (t *bulkTask) run(ctx context.Context) (r result, err error) {
+	n := int64(max(t.s.PerConn, 1))
+	var moved atomic.Int64
 	begin := time.Now()
-	if t.s.Upload {
-		r.Bytes, err = t.c.upload(ctx, t.s.Bytes)
-	} else {
-		r.Bytes, err = t.c.download(ctx, t.s.Bytes)
-	}
-	r.Seconds, r.Ops = time.Since(begin).Seconds(), 1
+	err = each(ctx, int(n), int(n), func(ctx context.Context, i int) error {
+		share := t.s.Bytes / n
+		if i == 0 {
+			share += t.s.Bytes % n
+		}
+		move := t.c.download
+		if t.s.Upload {
+			move = t.c.upload
+		}
+		m, err := move(ctx, share)
+		moved.Add(m)
+		return err
+	})
+	r.Seconds, r.Bytes, r.Ops = time.Since(begin).Seconds(), moved.Load(), n
 	return r, err
 }
 

@@ -16,6 +16,14 @@ func serveHTTPBytes(s *spec) (server, error) {
 	return stacks[s.Peer].serveHTTP(s, http.HandlerFunc(handleBytes))
 }
 
+// serveGets serves GETs alone.
+func serveGets(s *spec) (server, error) {
+	if serve := stacks[s.Peer].serveGets; serve != nil {
+		return serve(s)
+	}
+	return serveHTTPBytes(s)
+}
+
 func handleBytes(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodPost {
 		n, err := count(r.Body, make([]byte, chunk))

@@ -50,8 +50,12 @@ func (t *requestsTask) warm(ctx context.Context) error {
 	return nil
 }
 
-func (t *requestsTask) run(ctx context.Context) (result, error) {
-	r := hammer(ctx, len(t.bufs), t.s.Duration, t.get)
+func (t *requestsTask) run(ctx context.Context) (r result, err error) {
+	if t.s.Requests != 0 {
+		r = hammerTimes(ctx, len(t.bufs), t.s.Requests, t.get)
+	} else {
+		r = hammer(ctx, len(t.bufs), t.s.Duration, t.get)
+	}
 	r.Bytes = r.Ops * requestSize
 	return r, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,12 +27,15 @@ type task interface {
 var workloads = map[string]workload{
 	"bulk":      {serveRaw, dialBulk},
 	"http-bulk": {serveHTTPBytes, dialHTTPBulk},
-	"requests":  {serveHTTPBytes, dialRequests},
+	"requests":  {serveGets, dialRequests},
 	"handshake": {serveRaw, dialHandshakes},
 	"idle":      {serveRaw, dialIdle},
 	"http-idle": {serveHTTPBytes, dialHTTPIdle},
 	"datagrams": {serveRaw, dialDatagrams},
 	"turns":     {serveTurns, dialTurns},
+
+	"spread":      {serveRaw, dialSpread},
+	"http-spread": {serveGets, dialHTTPSpread},
 }
 
 func serveRaw(s *spec) (server, error) { return stacks[s.Peer].serveRaw(s) }
@@ -42,6 +46,17 @@ const maxSamples = 1 << 20
 // hammer has n workers do op over and over for d, and then waits for those that
 // are under way.
 func hammer(ctx context.Context, n int, d time.Duration, op func(ctx context.Context, worker int) error) result {
+	end := time.Now().Add(d)
+	return hammerWhile(ctx, n, func(now time.Time) bool { return now.Before(end) }, op)
+}
+
+// hammerTimes has n workers do op as often as told, all together.
+func hammerTimes(ctx context.Context, n, times int, op func(ctx context.Context, worker int) error) result {
+	var begun atomic.Int64
+	return hammerWhile(ctx, n, func(time.Time) bool { return begun.Add(1) <= int64(times) }, op)
+}
+
+func hammerWhile(ctx context.Context, n int, more func(now time.Time) bool, op func(ctx context.Context, worker int) error) result {
 	type tally struct {
 		ops, errs int64
 		err       error
@@ -52,14 +67,13 @@ func hammer(ctx context.Context, n int, d time.Duration, op func(ctx context.Con
 		tallies[i].samples = make([]time.Duration, 0, 1024)
 	}
 	begin := time.Now()
-	end := begin.Add(d)
 	var wg sync.WaitGroup
 	for i := range n {
 		wg.Go(func() {
 			t := &tallies[i]
 			for {
 				start := time.Now()
-				if !start.Before(end) {
+				if !more(start) {
 					return
 				}
 				if err := op(ctx, i); err != nil {
