@@ -28,11 +28,13 @@ type shield struct {
 	up     udp.Shield
 	raised atomic.Bool // up is not ShieldOff
 	timer  *time.Timer
+	after  int       // shieldAfter, but for tests
 	since  time.Time // when the window began
 	n      int       // turned away since
 }
 
 func (s *shield) init(socket Socket) {
+	s.after = shieldAfter
 	if socket.Caps().Shield {
 		s.socket, _ = socket.(interface{ SetShield(udp.Shield) error })
 	}
@@ -60,7 +62,7 @@ func (t *Transport) turnedAway(now time.Time) {
 	if now.Sub(s.since) >= shieldWindow {
 		s.since, s.n = now, 0
 	}
-	if s.n++; s.n < shieldAfter {
+	if s.n++; s.n < s.after {
 		return
 	}
 	s.n = 0
