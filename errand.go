@@ -37,7 +37,7 @@ const (
 
 const (
 	// errandTick is how often somebody looks whether an errand blocks, while there
-	// are errands. Each look costs a wake-up, so it is long for the scheduler.
+	// are errands. A look may have to wake a thread, so there are few.
 	errandTick = 2 * time.Millisecond
 	// errandLag is how long an errand may take.
 	errandLag = 500 * time.Microsecond
@@ -65,7 +65,8 @@ type errands struct {
 // Lend has e run by the goroutine of the turn that is under way: when all
 // connections that got packets have had their ProcessReads, and before any has its
 // ProcessWrites. It returns false where that cannot be, as in the turns of a handshake.
-// Lending the same twice in a row is lending it once. Callbacks only.
+// Lending the same twice in a row is lending it once, so e has to be comparable, as
+// pointers are. Callbacks only.
 func (c *Conn) Lend(e Errand) bool {
 	c.guard.check()
 	w := c.w

@@ -34,7 +34,7 @@ type Stats struct {
 	InboxDropped      uint64 // bytes that found the inbox of a busy connection full
 	Spilled           uint64 // turns that the router left to others
 	TakeOvers         uint64 // errands that blocked, so that another goroutine took over: see Errand
-	Panics            uint64 // of Applications and their functions, of tls.Config's callbacks, of Metrics and Logger
+	Panics            uint64 // of Applications, their functions and errands, of tls.Config's callbacks, of Metrics and Logger
 	TooManyConns      uint64 // connections that MaxConns kept out
 	TooManyHandshakes uint64 // and those that MaxHandshakes, MaxPending or Admission did
 	Shields           uint64 // how many times the kernel was told to drop first flights, for 100 ms each, as too many came

@@ -53,37 +53,43 @@ type frittataServer struct {
 	received atomic.Int64
 }
 
-func frittataServeRaw(s *spec) (server, error) {
-	tlsConfig, err := s.serverTLS(rawALPN)
+// frittataListen opens a server's socket.
+func frittataListen(s *spec, alpn string) (*frittata.Listener, error) {
+	tlsConfig, err := s.serverTLS(alpn)
 	if err != nil {
 		return nil, err
 	}
 	cfg := frittataConfig(s)
 	cfg.QUIC.TLS = quic.ServerTLS(tlsConfig)
-	l, err := frittata.Listen("udp4", "127.0.0.1:0", cfg)
+	return frittata.Listen("udp4", "127.0.0.1:0", cfg)
+}
+
+// frittataAccept starts the connections that come to l, until it is closed.
+func frittataAccept(l *frittata.Listener, log *errorLog, app func() frittata.Application) {
+	for {
+		in, err := l.Accept(context.Background())
+		if err != nil {
+			return
+		}
+		if _, err := in.Start(app()); err != nil {
+			log.add(err)
+		}
+	}
+}
+
+func frittataServeRaw(s *spec) (server, error) {
+	l, err := frittataListen(s, rawALPN)
 	if err != nil {
 		return nil, err
 	}
 	srv := &frittataServer{l: l}
-	go srv.accept()
+	go frittataAccept(l, &srv.errorLog, func() frittata.Application { return &serverApp{srv: srv} })
 	return srv, nil
 }
 
 func (s *frittataServer) addr() string     { return s.l.Addr().String() }
 func (s *frittataServer) close() error     { return s.l.Close() }
 func (s *frittataServer) datagrams() int64 { return s.received.Load() }
-
-func (s *frittataServer) accept() {
-	for {
-		in, err := s.l.Accept(context.Background())
-		if err != nil {
-			return
-		}
-		if _, err := in.Start(&serverApp{srv: s}); err != nil {
-			s.add(err)
-		}
-	}
-}
 
 // serverApp is the server's end of a connection.
 type serverApp struct {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"net/http"
 	"strconv"
 	"strings"
@@ -12,7 +11,6 @@ import (
 	"github.com/frittata-go/frittata/h3"
 	"github.com/frittata-go/frittata/h3driver"
 	"github.com/frittata-go/frittata/http3"
-	"github.com/frittata-go/frittata/quic"
 )
 
 // inlineStack is frittata without net/http at the server: a function answers on
@@ -36,36 +34,18 @@ type dateField struct {
 }
 
 func inlineServeGets(s *spec) (server, error) {
-	tlsConfig, err := s.serverTLS(http3.ALPN)
-	if err != nil {
-		return nil, err
-	}
-	cfg := frittataConfig(s)
-	cfg.QUIC.TLS = quic.ServerTLS(tlsConfig)
-	l, err := frittata.Listen("udp4", "127.0.0.1:0", cfg)
+	l, err := frittataListen(s, http3.ALPN)
 	if err != nil {
 		return nil, err
 	}
 	srv := &inlineServer{l: l}
-	go srv.accept()
+	cfg := &h3driver.Config{Serve: srv.serve}
+	go frittataAccept(l, &srv.errorLog, func() frittata.Application { return h3driver.NewServer(cfg) })
 	return srv, nil
 }
 
 func (s *inlineServer) addr() string { return s.l.Addr().String() }
 func (s *inlineServer) close() error { return s.l.Close() }
-
-func (s *inlineServer) accept() {
-	cfg := &h3driver.Config{Serve: s.serve}
-	for {
-		in, err := s.l.Accept(context.Background())
-		if err != nil {
-			return
-		}
-		if _, err := in.Start(h3driver.NewServer(cfg)); err != nil {
-			s.add(err)
-		}
-	}
-}
 
 // serve is called on the strand.
 func (s *inlineServer) serve(st *h3driver.Stream) {

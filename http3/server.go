@@ -19,7 +19,11 @@ type Server struct {
 	// Addr is the UDP address to listen on, host:port. Default ":https".
 	Addr string
 
-	// Handler answers the requests. Default http.DefaultServeMux.
+	// Handler answers the requests. Default http.DefaultServeMux. Each call may
+	// block for as long as it likes. But handlers that have been quick many times in a row
+	// are run by the goroutine that reads the socket, and one that then blocks holds the
+	// others up for a few milliseconds, once; none should leave its thread locked
+	// (runtime.LockOSThread).
 	Handler http.Handler
 
 	// TLSConfig has the certificates. ALPN and the version are set on a copy.

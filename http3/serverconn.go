@@ -87,14 +87,14 @@ func (c *serverConn) onRequest(s *h3driver.Stream) {
 		return
 	}
 	p := &c.srv.workers
+	p.expect()
 	if s.Head().End && p.trust.given.Load() && s.Lend(c) {
-		p.lend()
 		c.lentMu.Lock()
 		c.lent = append(c.lent, s)
 		c.lentMu.Unlock()
 		return
 	}
-	p.submit(task{c, s}, false)
+	p.submit(task{c, s})
 }
 
 func (c *serverConn) onClose(error) { c.srv.removeConn(c) }
@@ -181,7 +181,7 @@ func (c *serverConn) serveLent(s *h3driver.Stream, m *scratch, d *frittata.Duty)
 // leaveToWorkers gives goroutines of their own to the requests that are left.
 func (c *serverConn) leaveToWorkers() {
 	for s := c.nextLent(); s != nil; s = c.nextLent() {
-		c.srv.workers.submit(task{c, s}, true)
+		c.srv.workers.submit(task{c, s})
 	}
 }
 

@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"runtime"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 
 	"github.com/frittata-go/frittata/internal/leak"
@@ -72,28 +70,14 @@ func newTrustedServer(t *testing.T, h http.HandlerFunc) *testServer {
 func TestTrustedBlock(t *testing.T) {
 	leak.Check(t)
 	const n = 90
-	var arrived atomic.Int64
-	all := make(chan struct{})
+	wait := together(n)
 	ts := newTrustedServer(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/at-once" {
-			return
+		if r.URL.Path != "/at-once" {
+			wait(w, r)
 		}
-		if arrived.Add(1) == n {
-			close(all)
-		}
-		<-all
-		io.WriteString(w, "done")
 	})
 	ts.get("/at-once") // what comes along with a handshake is not lent
-	var wg sync.WaitGroup
-	for range n {
-		wg.Go(func() {
-			if _, body := ts.get("/"); body != "done" {
-				t.Errorf("got %q", body)
-			}
-		})
-	}
-	wg.Wait()
+	ts.getTogether(n)
 	if ts.srv.workers.trust.given.Load() {
 		t.Error("they are trusted still")
 	}

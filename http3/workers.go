@@ -24,7 +24,7 @@ type workers struct {
 	first  int       // of queue
 	idle   []*worker // the last one first
 	coming bool      // a worker has been made to run and has not looked at the queue yet
-	busy   int       // requests that were submitted and are not finished
+	busy   int       // requests that were expected and are not finished
 	quiet  chan struct{}
 	closed bool
 	timer  *time.Timer
@@ -45,15 +45,15 @@ type worker struct {
 	scratch
 }
 
-// lend counts a request that the goroutine of a turn is to handle.
-func (p *workers) lend() {
+// expect counts a request that is to be handled, by a worker or by the goroutine of a turn.
+func (p *workers) expect() {
 	p.mu.Lock()
 	p.busy++
 	p.mu.Unlock()
 }
 
-// submit has a request handled. It does not block. counted tells that lend was called for it.
-func (p *workers) submit(t task, counted bool) {
+// submit has a request handled that expect was called for. It does not block.
+func (p *workers) submit(t task) {
 	p.mu.Lock()
 	if p.first > 0 && len(p.queue) == cap(p.queue) {
 		n := copy(p.queue, p.queue[p.first:])
@@ -61,9 +61,6 @@ func (p *workers) submit(t task, counted bool) {
 		p.queue, p.first = p.queue[:n], 0
 	}
 	p.queue = append(p.queue, t)
-	if !counted {
-		p.busy++
-	}
 	p.more()
 	p.mu.Unlock()
 }

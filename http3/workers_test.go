@@ -14,20 +14,30 @@ import (
 // TestWorkersBlock has handlers that wait for each other: none is left in the queue.
 func TestWorkersBlock(t *testing.T) {
 	const n = 90
+	ts := newTestServer(t, together(n))
+	ts.getTogether(n)
+}
+
+// together is a handler that returns when n requests have come.
+func together(n int64) http.HandlerFunc {
 	var arrived atomic.Int64
 	all := make(chan struct{})
-	ts := newTestServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return func(w http.ResponseWriter, r *http.Request) {
 		if arrived.Add(1) == n {
 			close(all)
 		}
 		<-all
 		io.WriteString(w, "done")
-	}))
+	}
+}
+
+// getTogether makes n requests of it at the same time.
+func (ts *testServer) getTogether(n int) {
 	var wg sync.WaitGroup
 	for range n {
 		wg.Go(func() {
 			if _, body := ts.get("/"); body != "done" {
-				t.Errorf("got %q", body)
+				ts.t.Errorf("got %q", body)
 			}
 		})
 	}
