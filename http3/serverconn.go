@@ -127,7 +127,7 @@ func (c *serverConn) Run(d *frittata.Duty) {
 		}
 		if took := time.Since(begin); took > lentTime {
 			if took > time.Duration(n)*quickTime {
-				p.distrust()
+				p.slow(n)
 			}
 			c.leaveToWorkers()
 		}

@@ -9,12 +9,13 @@ import (
 // Those that do are run by the goroutine that has read the request from the socket
 // (see [frittata.Errand]), which spares two hand-overs; one that does not, while
 // it is trusted to, makes everybody on the socket wait for some milliseconds, once. So trust
-// is given after many that were quick, and lost by one that was not; and each
-// time that it is lost it takes longer to win. The zero value is ready.
+// is given after many that were quick, and lost by one that blocks, or by several that are
+// slow; and each time that it is lost it takes longer to win. The zero value is ready.
 type trust struct {
-	given atomic.Bool
-	score int // what was won, while it is not given; handlers since then, while it is
-	need  int // the score that it takes; zero means trustNeed
+	given  atomic.Bool
+	score  int // what was won, while it is not given; what there is to lose, while it is
+	need   int // the score that it takes; zero means trustNeed
+	lasted int // handlers since it was given
 }
 
 const (
@@ -25,6 +26,7 @@ const (
 	slowCost = 32
 
 	trustNeed   = 64
+	trustCredit = 1024    // the score that there is to lose
 	trustGrowth = 8       // by as much need grows
 	trustMost   = 1 << 18 // up to this
 	trustLasts  = 1 << 16 // after so many handlers all is forgotten
@@ -41,7 +43,7 @@ func (t *trust) note(took time.Duration) {
 	}
 	t.score++
 	if t.score >= max(t.need, trustNeed) {
-		t.score = 0
+		t.score, t.lasted = trustCredit, 0
 		t.given.Store(true)
 	}
 }
@@ -51,9 +53,22 @@ func (t *trust) kept() {
 	if !t.given.Load() {
 		return
 	}
-	t.score++
-	if t.score == trustLasts {
+	t.score = min(t.score+1, trustCredit)
+	t.lasted++
+	if t.lasted == trustLasts {
 		t.need = 0
+	}
+}
+
+// slow takes in that n handlers that were trusted took longer than quick ones, or had no
+// processor: a collection of garbage, or another process, is not to end the trust.
+func (t *trust) slow(n int) {
+	if !t.given.Load() {
+		return
+	}
+	t.score -= n * slowCost
+	if t.score < 0 {
+		t.lose()
 	}
 }
 
@@ -71,5 +86,12 @@ func (t *trust) lose() {
 func (p *workers) distrust() {
 	p.mu.Lock()
 	p.trust.lose()
+	p.mu.Unlock()
+}
+
+// slow is that of the trust, for who does not hold mu.
+func (p *workers) slow(n int) {
+	p.mu.Lock()
+	p.trust.slow(n)
 	p.mu.Unlock()
 }

@@ -47,7 +47,22 @@ func TestTrust(t *testing.T) {
 	if n := win(); n != trustNeed*trustGrowth {
 		t.Errorf("it is given after %d, though there was a long time without a loss", n)
 	}
-	tr.lose()
+	tr.need = 0
+	for range 1000 {
+		tr.slow(lentCheck) // now and then
+		for range lentCheck * slowCost {
+			tr.kept()
+		}
+	}
+	if !tr.given.Load() {
+		t.Error("lost by what happens to each")
+	}
+	for range 1 + trustCredit/(lentCheck*slowCost) {
+		tr.slow(lentCheck)
+	}
+	if tr.given.Load() {
+		t.Error("kept although they are slow")
+	}
 	for range 1000 {
 		for range slowCost - 1 {
 			tr.note(quickTime)
