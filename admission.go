@@ -157,7 +157,8 @@ func (l *ladder) decide(p pressure, validated bool) (rung, admissionCause) {
 type load struct {
 	conns      atomic.Int64 // that are not gone
 	handshakes atomic.Int64 // of servers, under way
-	pending    atomic.Int64 // bytes of first flights that wait
+	flights    atomic.Int64 // first flights that wait for a decision
+	pending    atomic.Int64 // their bytes
 	inbox      atomic.Int64 // bytes that wait for handshakes
 }
 
@@ -167,19 +168,21 @@ func (l *load) memory() int {
 }
 
 // pressure is what there is at the moment. It is called with epMu held.
-func (t *Transport) pressure(l *Listener, now time.Time) pressure {
+func (t *Transport) pressure(now time.Time) pressure {
 	return pressure{
-		halfOpen: int(t.load.handshakes.Load()) + l.waiting(),
+		halfOpen: int(t.load.handshakes.Load() + t.load.flights.Load()),
 		delay:    handshakeSlots.delay(now),
 		memory:   t.load.memory(),
 	}
 }
 
-// notePending brings the memory of first flights up to date. It is called with epMu held.
+// notePending brings the number of first flights and their memory up to date. It is called with epMu held.
 func (t *Transport) notePending() {
-	n := int64(t.ep.Counts().PendingBytes)
-	t.load.pending.Add(n - t.pendingBytes)
-	t.pendingBytes = n
+	c := t.ep.Counts()
+	flights, bytes := int64(c.Pending), int64(c.PendingBytes)
+	t.load.flights.Add(flights - t.pendingFlights)
+	t.load.pending.Add(bytes - t.pendingBytes)
+	t.pendingFlights, t.pendingBytes = flights, bytes
 }
 
 // watch tells the endpoint what becomes of first flights at the moment, before it looks
@@ -195,7 +198,7 @@ func (t *Transport) watch(now time.Time) {
 		t.flights = quic.DropFlights
 	default:
 		var r rung
-		r, t.flightCause = t.ladder.decide(t.pressure(l, now), false)
+		r, t.flightCause = t.ladder.decide(t.pressure(now), false)
 		t.flights = rungPolicies[r]
 	}
 	t.ep.SetFlights(t.flights)
@@ -278,8 +281,10 @@ func (t *Transport) incoming(now time.Time, in *quic.Incoming, originalDst netip
 		t.ep.Ignore(in)
 		return
 	}
-	t.notePending()
-	r, cause := t.ladder.decide(t.pressure(l, now), in.Validated())
+	p := t.pressure(now)
+	t.notePending() // its bytes count, it does not
+	p.memory = t.load.memory()
+	r, cause := t.ladder.decide(p, in.Validated())
 	switch {
 	case r == rungDrop:
 		// Its own bytes were too many. The client tries again, and later there may be room.

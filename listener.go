@@ -153,13 +153,6 @@ func (l *Listener) push(now time.Time, t *Transport, in *quic.Incoming, original
 	return true
 }
 
-// waiting is how many first flights wait for Accept.
-func (l *Listener) waiting() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.queue)
-}
-
 // armPending sees to it that first flights that nobody decides on are
 // forgotten. It is called with epMu held.
 func (t *Transport) armPending(now time.Time) {

@@ -95,7 +95,7 @@ func TestDrain(t *testing.T) {
 			wait(t, "all came back", u.done)
 			s := <-server
 			firstFlight(t, l.Addr())
-			for deadline := time.Now().Add(testTime); l.waiting() == 0; time.Sleep(time.Millisecond) {
+			for deadline := time.Now().Add(testTime); l.Stats().Endpoint.Pending == 0; time.Sleep(time.Millisecond) {
 				if time.Now().After(deadline) {
 					t.Fatalf("%+v", l.Stats())
 				}

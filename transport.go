@@ -45,15 +45,17 @@ type Transport struct {
 
 	// epMu is held for a batch of datagrams, never for a turn. Under it only the
 	// mutex of a listener is taken.
-	epMu         sync.Mutex
-	ep           *quic.Endpoint
-	listener     *Listener         // that accepts now
-	refusing     bool              // without one, clients are refused
-	flights      quic.FlightPolicy // what becomes of first flights now, and why
-	flightCause  admissionCause
-	shield       shield
-	repliesHeld  bool        // the batch has had its answers
-	pendingBytes int64       // that load has
+	epMu        sync.Mutex
+	ep          *quic.Endpoint
+	listener    *Listener         // that accepts now
+	refusing    bool              // without one, clients are refused
+	flights     quic.FlightPolicy // what becomes of first flights now, and why
+	flightCause admissionCause
+	shield      shield
+	repliesHeld bool // the batch has had its answers
+
+	pendingFlights, pendingBytes int64 // that load has
+
 	pendingTimer *time.Timer // for the first flights that nobody decides on
 	pendingArmed bool
 
