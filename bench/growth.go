@@ -51,6 +51,9 @@ const (
 	// the first, for each byte or request, and maxLifeMemory how much more memory.
 	maxGrowth     = 1.3
 	maxLifeMemory = 1.1
+
+	cpuPerRequest = "CPU-us/req"
+	cpuPerByte    = "CPU-s/GiB"
 )
 
 func growthRows(z sizes) []*row {
@@ -83,16 +86,16 @@ func growthRows(z sizes) []*row {
 }
 
 var (
-	growingRequestKind = &kind{append(growingColumns("CPU-us/req", perRequest),
+	growingRequestKind = &kind{append(growingColumns(cpuPerRequest, perRequest),
 		column{title: "req/s", of: func(m *measured) float64 { return ratio(float64(m.Ops), m.Seconds) }},
 		column{title: "p50 us", of: func(m *measured) float64 { return m.P50 }},
 		column{title: "p99 us", of: func(m *measured) float64 { return m.P99 }})}
 
-	growingBulkKind = &kind{append(growingColumns("CPU-s/GiB", perGiB),
+	growingBulkKind = &kind{append(growingColumns(cpuPerByte, perGiB),
 		column{title: "Gbit/s", of: func(m *measured) float64 { return ratio(float64(m.Bytes)*8/1e9, m.Seconds) }})}
 
 	// lifeKind looks at the memory as well, which is taken after each line.
-	lifeKind = &kind{append(growingColumns("CPU-us/req", perRequest),
+	lifeKind = &kind{append(growingColumns(cpuPerRequest, perRequest),
 		column{title: "srv RSS MiB", of: func(m *measured) float64 { return float64(m.serverMem.RSS) / (1 << 20) }},
 		column{title: "srv RSS x first", first: true, ratio: func(m *measured) float64 { return float64(m.serverMem.RSS) }},
 		column{title: "heap", of: func(m *measured) float64 { return float64(m.serverMem.Heap) / (1 << 20) }},

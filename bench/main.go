@@ -35,6 +35,7 @@ type options struct {
 	timeout  time.Duration
 	idleWait time.Duration
 	profiles string
+	plot     string
 }
 
 func main() {
@@ -52,6 +53,7 @@ func main() {
 	flag.DurationVar(&o.timeout, "timeout", 2*time.Minute, "longest time of a run")
 	flag.DurationVar(&o.idleWait, "idle-wait", 10*time.Second, "longest wait for the machine to be idle before a run")
 	flag.StringVar(&o.profiles, "profiles", "", "directory for profiles of all processes: CPU, allocations, and the heap in W5")
+	flag.StringVar(&o.plot, "plot", "", "file for a plot of the rows of growth, in SVG")
 	flag.Parse()
 
 	if *asChild {
@@ -108,6 +110,9 @@ func bench(ctx context.Context, o *options) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	if o.plot != "" && !slices.ContainsFunc(rows, func(r *row) bool { return r.grows != nil }) {
+		return false, errors.New("no row of growth to plot: -only growth")
+	}
 	if o.profiles != "" {
 		if err := os.MkdirAll(o.profiles, 0o755); err != nil {
 			return false, err
@@ -124,6 +129,7 @@ func bench(ctx context.Context, o *options) (bool, error) {
 		printHeader()
 	}
 	var missed []string
+	var done []*group
 	failed := false
 	for i, r := range rows {
 		g := &group{row: r}
@@ -140,6 +146,12 @@ func bench(ctx context.Context, o *options) (bool, error) {
 		}
 		for _, l := range g.lines {
 			failed = failed || len(l.failures) != 0
+		}
+		if done = append(done, g); o.plot != "" && r.grows != nil {
+			// After each row, so that what comes later cannot spoil it.
+			if err := savePlot(o.plot, done, measuredOn()); err != nil {
+				return false, err
+			}
 		}
 		if slices.Contains(peers, peer{"frittata", "frittata"}) {
 			missed = append(missed, g.check()...)
@@ -264,6 +276,12 @@ func parseSize(s string) (int64, error) {
 
 // printHeader tells what the figures were taken on.
 func printHeader() {
+	fmt.Println(measuredOn())
+	fmt.Printf("median [min max]; x %s: median of the ratios within rounds\n\n", reference)
+}
+
+// measuredOn names versions, machine and date.
+func measuredOn() string {
 	quicgo := "?"
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, m := range info.Deps {
@@ -272,7 +290,6 @@ func printHeader() {
 			}
 		}
 	}
-	fmt.Printf("%s %s/%s, %d processors, quic-go %s, %s\n", runtime.Version(), runtime.GOOS, runtime.GOARCH,
+	return fmt.Sprintf("%s %s/%s, %d processors, quic-go %s, %s", runtime.Version(), runtime.GOOS, runtime.GOARCH,
 		runtime.NumCPU(), quicgo, time.Now().Format("2006-01-02 15:04"))
-	fmt.Printf("median [min max]; x %s: median of the ratios within rounds\n\n", reference)
 }
