@@ -33,7 +33,8 @@ type lifeState struct {
 
 	closeFrame closeFrame
 	closeDue   bool
-	closeHeard uint // datagrams since the close
+	closeSent  time.Duration // when CONNECTION_CLOSE went out last
+	closeHeard uint          // datagrams since the close
 	drainEnd   time.Duration
 
 	handshakeEnd time.Duration
@@ -212,8 +213,12 @@ func (c *Conn) handleConnectionClose(f *wire.Frame) {
 }
 
 // onReceivedClosing answers what a peer sends that has not got our
-// CONNECTION_CLOSE, ever more rarely (RFC 9000, Section 10.2.1).
+// CONNECTION_CLOSE, ever more rarely (RFC 9000, Section 10.2.1). What comes within a round trip
+// was sent before the peer could get it.
 func (c *Conn) onReceivedClosing() {
+	if rtt := &c.paths.active.rp.RTT; rtt.Latest() > 0 && c.now < c.life.closeSent+rtt.Smoothed() {
+		return
+	}
 	c.life.closeHeard++
 	if n := c.life.closeHeard; n&(n-1) == 0 {
 		c.life.closeDue = true
@@ -257,6 +262,7 @@ func (c *Conn) deadline() (at time.Duration, ok bool) {
 		}
 	}
 	earlier(c.paths.deadline())
+	earlier(p.mtu.first, p.mtu.first != 0)
 	earlier(c.ids.lingerDeadline())
 	if c.hs.connected && !limited && p.rp.Window() >= p.mtu.size && c.hasAppData() {
 		earlier(p.rp.Release(c.now), true)
@@ -293,6 +299,9 @@ func (io *IO) HandleDeadline(now time.Time) {
 		c.onLossTimeout()
 	}
 	c.ids.expireLingering(c)
+	if p := c.paths.active; c.now >= p.mtu.first {
+		p.mtu.hurry()
+	}
 	c.onPathTimeouts()
 }
 
@@ -303,6 +312,7 @@ func (c *Conn) transmitClose(buf []byte) (Train, bool) {
 		return Train{}, false
 	}
 	c.life.closeDue = false
+	c.life.closeSent = c.now
 	p := c.paths.active
 	limit := min(minUDPPayload, len(buf))
 	if allowed := p.allowance(); allowed < uint64(limit) {

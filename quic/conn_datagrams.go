@@ -93,6 +93,7 @@ func (c *Conn) SendDatagram(p []byte) error {
 		return ErrDatagramUnsupported
 	}
 	if limit := c.DatagramLimit(); len(p) > limit {
+		c.paths.active.mtu.hurry()
 		return &DatagramTooLargeError{Size: len(p), Limit: limit}
 	}
 	if s.send.size+len(p)+datagramOverhead > c.cfg.DatagramQueue && s.send.size > 0 {

@@ -384,7 +384,9 @@ func (c *Conn) onHandshakeConfirmed() {
 	c.discardSpace(wire.SpaceHandshake)
 	c.loss.SetHandshakeConfirmed()
 	c.ids.onConfirmed(c)
-	c.maybeSearchMTU(c.paths.active)
+	if p := c.paths.active; p.validated && !p.mtu.started() {
+		p.mtu.startAt(c.now + mtuDelay)
+	}
 }
 
 // discardSpace drops the keys and all state of Initial or Handshake (RFC 9001, Section 4.9).

@@ -216,7 +216,7 @@ func TestMTU(t *testing.T) {
 		path := limit
 		p.drop = func(_ bool, _ int, b []byte) bool { return len(b) > path }
 		p.connect()
-		for i := 0; i < 20 && p.client.paths.active.mtu.running; i++ {
+		for i := 0; i < 20 && p.client.paths.active.mtu.again == 0; i++ {
 			p.transfer(p.client, p.server, Uni, 100_000, time.Minute)
 		}
 		got := p.client.Stats().PathMTU
@@ -264,6 +264,33 @@ func TestMTUBlackHole(t *testing.T) {
 	})
 	if n := p.client.Stats().PathMTU; n > 1250 {
 		t.Errorf("size %d", n)
+	}
+}
+
+// TestMTUFirst: the first search waits a little, but not when there is much to send.
+func TestMTUFirst(t *testing.T) {
+	for _, much := range []bool{false, true} {
+		p := newPair(t, fakeConfig(1), fakeConfig(2))
+		largest := 0
+		p.drop = func(_ bool, _ int, b []byte) bool {
+			largest = max(largest, len(b))
+			return false
+		}
+		p.connect()
+		if largest > minUDPPayload {
+			t.Errorf("%d bytes in the handshake", largest)
+		}
+		begun := p.now
+		if much {
+			p.transfer(p.client, p.server, Uni, 100_000, time.Minute)
+		}
+		p.until("the search", time.Minute, func() bool { return p.client.Stats().PathMTU == defaultMaxUDPPayload })
+		if took := p.now.Sub(begun); !much && took < mtuDelay {
+			t.Errorf("searched after %v", took)
+		}
+		if got := p.server.Stats().PathMTU; much && got != minUDPPayload && p.now.Sub(begun) < mtuDelay {
+			t.Errorf("the server has sent nothing and searched: size %d", got)
+		}
 	}
 }
 

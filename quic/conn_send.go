@@ -123,6 +123,9 @@ func (c *Conn) transmitTrain(buf []byte, p *path, maxSegments int) (Train, bool)
 	if n == 0 {
 		return Train{}, false
 	}
+	if n > segment {
+		p.mtu.hurry()
+	}
 	return c.finishTrain(p, n, segment), true
 }
 

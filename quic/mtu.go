@@ -10,6 +10,9 @@ const (
 	mtuProbes = 3
 	// mtuAgain is how long after a search the next one begins (RFC 8899, Section 5.1.1).
 	mtuAgain = 10 * time.Minute
+	// mtuDelay is how long after the handshake the first search begins, unless more is sent before that than
+	// one datagram has room for. A connection that is closed at once, or asks for something small, needs none.
+	mtuDelay = 10 * time.Millisecond
 	// mtuBlackHole is how many probe timeouts in a row at a searched size mean that the size does not pass any more.
 	mtuBlackHole = 3
 )
@@ -25,6 +28,7 @@ type mtuSearch struct {
 	lost    int // probes of the current size that were lost
 	running bool
 	ever    bool
+	first   time.Duration // when to search for the first time; 0 unless that is to come
 	again   time.Duration // when to search anew; 0 while searching
 	off     bool
 }
@@ -49,9 +53,23 @@ func (m *mtuSearch) start() {
 		return
 	}
 	m.running, m.ever = true, true
-	m.again = 0
+	m.first, m.again = 0, 0
 	m.tooBig = m.max + 1
 	m.lost = 0
+}
+
+// startAt has the first search begin at that time, unless hurry is called before.
+func (m *mtuSearch) startAt(at time.Duration) {
+	if !m.off {
+		m.first = at
+	}
+}
+
+// hurry begins the first search if it is to come.
+func (m *mtuSearch) hurry() {
+	if m.first != 0 {
+		m.start()
+	}
 }
 
 func (m *mtuSearch) started() bool { return m.ever }

@@ -445,6 +445,10 @@ func (s *script) finishHandshake() {
 	s.t.Helper()
 	s.finish()
 	s.ackAll()
+	if s.conn.paths.active.mtu.first != 0 {
+		s.tick(mtuDelay)
+		s.ackAll()
+	}
 	s.forget()
 	for {
 		if _, ok := s.conn.NextEvent(); !ok {

@@ -112,8 +112,8 @@ func (h *tlsHandshaker) HandleCrypto(l Level, b []byte) error {
 	if !h.started {
 		return errors.New("handshake: not started")
 	}
-	// crypto/tls drops the events of a call that fails. So it is given one message at a time: what
-	// came of those before the bad one is then here already. And it is given whole messages, as each call
+	// crypto/tls drops the events of a call that fails. So it is given one message at a time, where something
+	// could come of those before a bad one. And it is given whole messages, as each call
 	// is two changes of the goroutine.
 	for len(b) > 0 {
 		if l != h.read {
@@ -131,10 +131,12 @@ func (h *tlsHandshaker) HandleCrypto(l Level, b []byte) error {
 			if n == headLen && h.frame.left <= len(b)-headLen {
 				// All of it is here, and need not be copied.
 				n, _ := h.frame.body(b[headLen:])
-				if err := h.feed(b[:headLen+n]); err != nil {
+				n += headLen
+				n += h.flight(b[n:])
+				if err := h.feed(b[:n]); err != nil {
 					return err
 				}
-				b = b[headLen+n:]
+				b = b[n:]
 				continue
 			}
 			h.msg = append(make([]byte, 0, min(headLen+h.frame.left, 2<<10)), h.frame.head[:]...)
@@ -146,12 +148,37 @@ func (h *tlsHandshaker) HandleCrypto(l Level, b []byte) error {
 		if end || h.frame.left > maxGathered {
 			msg := h.msg
 			h.msg = nil
+			if end {
+				n := h.flight(b)
+				msg = append(msg, b[:n]...)
+				b = b[n:]
+			}
 			if err := h.feed(msg); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// flight returns how many bytes of b, where a message begins, crypto/tls is given together with the message before: the whole
+// messages, up to Finished, of which nothing comes before that.
+func (h *tlsHandshaker) flight(b []byte) (n int) {
+	if typ := h.frame.head[0]; h.read != LevelHandshake || h.done || typ == typeEncryptedExtensions || typ == typeFinished {
+		return 0
+	}
+	for len(b)-n >= headLen {
+		var f framer
+		f.header(b[n:])
+		if f.left > len(b)-n-headLen {
+			break
+		}
+		n += headLen + f.left
+		if f.head[0] == typeFinished {
+			break
+		}
+	}
+	return n
 }
 
 // maxGathered is how many bytes of a message may be missing for it to wait for them here, in memory that is ours: a ClientHello, or a certificate, has some 2 kB. Longer ones go on to
