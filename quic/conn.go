@@ -44,6 +44,8 @@ type Conn struct {
 	out     outState
 	pingDue bool
 
+	restedAt time.Duration // busyAt of the last rest
+
 	io IO
 }
 

@@ -253,6 +253,7 @@ func (c *Conn) deadline() (at time.Duration, ok bool) {
 	earlier(c.idleDeadline())
 	earlier(c.keepAliveDeadline())
 	earlier(c.loss.Deadline())
+	earlier(c.restDeadline())
 	// What an address that is not validated may not be sent waits for datagrams from there.
 	p := c.paths.active
 	limited := p.allowance() < uint64(p.mtu.size)
@@ -303,6 +304,7 @@ func (io *IO) HandleDeadline(now time.Time) {
 		p.mtu.hurry()
 	}
 	c.onPathTimeouts()
+	c.maybeRest()
 }
 
 // transmitClose writes CONNECTION_CLOSE in a packet of each level that the peer may be

@@ -374,3 +374,59 @@ func FuzzAppKeys(f *testing.F) {
 		}
 	})
 }
+
+// TestRest: keys that were at rest are the same afterwards, in whichever state the rest found them.
+func TestRest(t *testing.T) {
+	for _, s := range suites {
+		t.Run(s.name, func(t *testing.T) {
+			p := newAppPair(t, s.id, s.len)
+			rest := func() {
+				p.a.Rest(0)
+				p.b.Rest(0)
+				for _, k := range []*AppKeys{p.a, p.b} {
+					if k.write.key.aead != nil || k.write.hp.block != nil || k.read.key.aead != nil || k.read.hp.block != nil || k.read.next.aead != nil {
+						t.Fatal("something is left that can be computed")
+					}
+				}
+			}
+			rest()
+			late := sealApp(p.a, 0)
+			rest()
+			p.mustOpen(t, p.b, sealApp(p.a, 1), 0, false)
+			rest()
+			p.mustOpen(t, p.a, sealApp(p.b, 0), 0, false)
+			rest()
+			if err := p.a.Update(0); err != nil {
+				t.Fatal(err)
+			}
+			rest()
+			p.mustOpen(t, p.b, sealApp(p.a, 2), 0, true)
+			rest()
+			p.mustOpen(t, p.b, late, 0, false) // with the old keys, which stay for their time
+			p.mustOpen(t, p.a, sealApp(p.b, 1), 0, false)
+
+			// A packet that nobody sealed has the next keys built. They rest too.
+			junk := sealApp(p.a, 3)
+			junk[len(junk)-1] ^= 1
+			first := junk[0]
+			for junk[0] = first; ; junk[0] ^= keyPhaseBit {
+				if _, _, err := openApp(p.b, junk, 0); !errors.Is(err, ErrDecrypt) {
+					t.Fatalf("junk: %v", err)
+				}
+				if junk[0] != first {
+					break
+				}
+			}
+			rest()
+			p.b.DropOld(drop)
+			p.a.DropOld(drop)
+			if err := p.a.OnAcked(2); err != nil {
+				t.Fatal(err)
+			}
+			if err := p.a.Update(drop); err != nil {
+				t.Fatal(err)
+			}
+			p.mustOpen(t, p.b, sealApp(p.a, 4), drop, true)
+		})
+	}
+}

@@ -10,21 +10,24 @@ import (
 
 // A headerKey protects headers (RFC 9001, Section 5.4). It outlives key updates.
 type headerKey struct {
-	block  cipher.Block // AES, or nil
-	chacha []byte       // the key of ChaCha20, or nil
+	key   [maxKeyLen]byte
+	block cipher.Block // AES; nil with ChaCha20, and if it is not built
 
 	// The newest mask: a field, since an array on the stack would escape into the cipher's interface.
 	mask [sampleLen]byte
 }
 
-func newHeaderKey(v *version, s *suite, secret []byte) (headerKey, error) {
-	if s.chacha {
-		return headerKey{chacha: s.expandLabel(secret, v.hp, s.keyLen)}, nil
+// derive derives the key from a secret. It is to be built before it is used.
+func (h *headerKey) derive(v *version, s *suite, secret []byte) {
+	s.hash.expandLabel(h.key[:s.keyLen], secret, v.hp)
+}
+
+// build makes what is computed from the key.
+func (h *headerKey) build(s *suite) (err error) {
+	if !s.chacha {
+		h.block, err = aes.NewCipher(h.key[:s.keyLen])
 	}
-	var key [maxKeyLen]byte
-	s.hash.expandLabel(key[:s.keyLen], secret, v.hp)
-	block, err := aes.NewCipher(key[:s.keyLen])
-	return headerKey{block: block}, err
+	return err
 }
 
 // setMask computes the mask of a packet that is long enough for a sample.
@@ -35,7 +38,7 @@ func (h *headerKey) setMask(b []byte, pnOff int) {
 		return
 	}
 	// RFC 9001, Section 5.4.4. Neither call can fail: the lengths are constant, and one block overflows no counter.
-	c, err := chacha20.NewUnauthenticatedCipher(h.chacha, sample[4:])
+	c, err := chacha20.NewUnauthenticatedCipher(h.key[:], sample[4:])
 	if err != nil {
 		panic("BUG: ChaCha20: " + err.Error())
 	}

@@ -8,29 +8,25 @@ import (
 
 // A packetKey encrypts and decrypts the payloads of one key phase.
 type packetKey struct {
-	aead cipher.AEAD
+	key  [maxKeyLen]byte
+	aead cipher.AEAD // nil if it is not built
 	// The nonce is the IV, whose last 8 bytes are XORed with the packet number (RFC 9001, Section 5.3).
 	// It is a field, since an array on the stack would escape into the AEAD's interface.
 	nonce  [nonceLen]byte
 	ivTail uint64
 }
 
-func newPacketKey(s *suite, key, iv []byte) (packetKey, error) {
-	aead, err := s.aead(key)
-	if err != nil {
-		return packetKey{}, err
-	}
-	k := packetKey{aead: aead, ivTail: binary.BigEndian.Uint64(iv[nonceLen-8:])}
-	copy(k.nonce[:], iv)
-	return k, nil
+// derive derives key and IV from a secret. The key is to be built before it is used.
+func (k *packetKey) derive(v *version, s *suite, secret []byte) {
+	s.hash.expandLabel(k.key[:s.keyLen], secret, v.key)
+	s.hash.expandLabel(k.nonce[:], secret, v.iv)
+	k.ivTail = binary.BigEndian.Uint64(k.nonce[nonceLen-8:])
 }
 
-func derivePacketKey(v *version, s *suite, secret []byte) (packetKey, error) {
-	var key [maxKeyLen]byte
-	var iv [nonceLen]byte
-	s.hash.expandLabel(key[:s.keyLen], secret, v.key)
-	s.hash.expandLabel(iv[:], secret, v.iv)
-	return newPacketKey(s, key[:s.keyLen], iv[:])
+// build makes what is computed from the key.
+func (k *packetKey) build(s *suite) (err error) {
+	k.aead, err = s.aead(k.key[:s.keyLen])
+	return err
 }
 
 func (k *packetKey) setNonce(pn uint64) []byte {
@@ -59,25 +55,31 @@ func (k *packetKey) open(b []byte, n int, pn uint64) ([]byte, error) {
 	return payload, nil
 }
 
-// keysOf derives what protects one direction from a secret of TLS.
-func keysOf(num uint32, id uint16, secret []byte) (*version, *suite, packetKey, headerKey, error) {
-	v := versionByNumber(num)
+// suiteFor returns what belongs to the numbers of a version and of a cipher suite, if the secret fits.
+func suiteFor(num uint32, id uint16, secret []byte) (*version, *suite, error) {
 	s, err := suiteByID(id)
+	if err == nil && len(secret) != s.secretLen {
+		err = fmt.Errorf("protect: secret of %d bytes for cipher suite %#04x, which has %d", len(secret), id, s.secretLen)
+	}
+	return versionByNumber(num), s, err
+}
+
+// deriveKeys derives what protects one direction from a secret of TLS, and builds it.
+func deriveKeys(v *version, s *suite, secret []byte, k *packetKey, h *headerKey) {
+	k.derive(v, s, secret)
+	h.derive(v, s, secret)
+	buildKeys(s, k, h)
+}
+
+// buildKeys builds the keys of one direction, as far as they are not built.
+func buildKeys(s *suite, k *packetKey, h *headerKey) {
+	err := k.build(s)
+	if err == nil && h.block == nil {
+		err = h.build(s)
+	}
 	if err != nil {
-		return nil, nil, packetKey{}, headerKey{}, err
+		panic("BUG: keys cannot be built: " + err.Error()) // their lengths are right
 	}
-	if len(secret) != s.secretLen {
-		return nil, nil, packetKey{}, headerKey{}, fmt.Errorf("protect: secret of %d bytes for cipher suite %#04x, which has %d", len(secret), id, s.secretLen)
-	}
-	k, err := derivePacketKey(v, s, secret)
-	if err != nil {
-		return nil, nil, packetKey{}, headerKey{}, err
-	}
-	h, err := newHeaderKey(v, s, secret)
-	if err != nil {
-		return nil, nil, packetKey{}, headerKey{}, err
-	}
-	return v, s, k, h, nil
 }
 
 // A Sealer protects the packets of one direction with keys that do not change: those of the Initial and the Handshake space.
@@ -89,11 +91,13 @@ type Sealer struct {
 // NewSealer derives key, IV and header protection key (RFC 9001, Section 5.1) from a secret for the TLS cipher suite
 // (tls.TLS_AES_128_GCM_SHA256 and so on). It fails for a suite that QUIC does not use and for a secret of the wrong length.
 func NewSealer(version uint32, suite uint16, secret []byte) (*Sealer, error) {
-	_, _, key, hp, err := keysOf(version, suite, secret)
+	v, s, err := suiteFor(version, suite, secret)
 	if err != nil {
 		return nil, err
 	}
-	return &Sealer{key: key, hp: hp}, nil
+	x := new(Sealer)
+	deriveKeys(v, s, secret, &x.key, &x.hp)
+	return x, nil
 }
 
 // Seal encrypts the packet b in place and protects its header. b begins with the header's first byte; the packet number,
@@ -114,11 +118,13 @@ type Opener struct {
 
 // NewOpener is the counterpart of [NewSealer].
 func NewOpener(version uint32, suite uint16, secret []byte) (*Opener, error) {
-	_, s, key, hp, err := keysOf(version, suite, secret)
+	v, s, err := suiteFor(version, suite, secret)
 	if err != nil {
 		return nil, err
 	}
-	return &Opener{key: key, hp: hp, limit: s.integrity}, nil
+	x := &Opener{limit: s.integrity}
+	deriveKeys(v, s, secret, &x.key, &x.hp)
+	return x, nil
 }
 
 // Open removes header protection and decrypts b, one whole packet, in place; pnOff is where its packet number begins.
@@ -157,8 +163,8 @@ func InitialKeys(version uint32, dstID []byte, client bool) (*Sealer, *Opener) {
 	write, read := initialLabels(client)
 	seal := &Sealer{}
 	open := &Opener{limit: aes128.integrity}
-	seal.key, seal.hp = mustInitial(v, initial[:aes128.secretLen], write)
-	open.key, open.hp = mustInitial(v, initial[:aes128.secretLen], read)
+	deriveInitial(v, initial[:aes128.secretLen], write, &seal.key, &seal.hp)
+	deriveInitial(v, initial[:aes128.secretLen], read, &open.key, &open.hp)
 	return seal, open
 }
 
@@ -168,7 +174,7 @@ func InitialSealer(version uint32, dstID []byte, client bool) *Sealer {
 	initial := initialSecret(v, dstID)
 	write, _ := initialLabels(client)
 	seal := &Sealer{}
-	seal.key, seal.hp = mustInitial(v, initial[:aes128.secretLen], write)
+	deriveInitial(v, initial[:aes128.secretLen], write, &seal.key, &seal.hp)
 	return seal
 }
 
@@ -184,17 +190,9 @@ func initialLabels(client bool) (write, read string) {
 	return "server in", "client in"
 }
 
-func mustInitial(v *version, initial []byte, label string) (packetKey, headerKey) {
+func deriveInitial(v *version, initial []byte, label string, k *packetKey, h *headerKey) {
 	var buf [maxHashLen]byte
 	secret := buf[:aes128.secretLen]
 	aes128.hash.expandLabel(secret, initial, label)
-	k, err := derivePacketKey(v, &aes128, secret)
-	if err != nil {
-		panic("BUG: Initial keys: " + err.Error())
-	}
-	h, err := newHeaderKey(v, &aes128, secret)
-	if err != nil {
-		panic("BUG: Initial keys: " + err.Error())
-	}
-	return k, h
+	deriveKeys(v, &aes128, secret, k, h)
 }

@@ -17,8 +17,8 @@ const Overhead = 16
 
 const (
 	nonceLen  = 12 // of all AEADs of QUIC
-	sampleLen = 16 // of both kinds of header protection (RFC 9001, Section 5.4.2)
 	maxKeyLen = 32 // of the suites of TLS 1.3
+	sampleLen = 16 // of both kinds of header protection (RFC 9001, Section 5.4.2)
 	maxPNLen  = 4  // the sample begins that far behind the start of the packet number
 )
 
