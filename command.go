@@ -13,7 +13,7 @@ const maxCommands = 1 << 16
 
 // Do has fn run on the strand soon, and returns at once. It fails with
 // ErrConnGone, and a connection that goes before fn's turn drops fn. Functions
-// run in the order of the calls. If 65536 of them wait, since a callback does not return, it fails with ErrConnStuck.
+// run in the order of the calls, at most 128 in a turn, so that other connections have theirs. If 65536 of them wait, since a callback does not return, it fails with ErrConnStuck.
 func (c *Conn) Do(fn func(*quic.Conn)) error { return c.post(fn, maxCommands) }
 
 // post is Do with a limit of its own.

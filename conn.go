@@ -27,6 +27,7 @@ type Conn struct {
 	io          *quic.IO
 	app         Application
 	w           *worker   // whose turn it is
+	budget      budget    // what is left of it in this turn
 	deadline    time.Time // of io, as of the last turn; zero: none
 	armed       time.Time // when timer will fire; zero: it will not
 	timer       *time.Timer

@@ -30,6 +30,9 @@ func (r *run) recv(c *Conn, w *worker) {
 	d.Data = nil
 }
 
+// count is how many datagrams there are.
+func (r *run) count() int { return (len(r.data) + r.segment - 1) / r.segment }
+
 // boxed is a run that is kept until the connection has time.
 type boxed struct {
 	run
@@ -66,15 +69,15 @@ func (c *Conn) keep(r *run) {
 	c.mu.Unlock()
 }
 
-// takeMail empties the inbox and runs the functions of Do.
+// takeMail takes what waits for the strand, as far as the budget of the turn goes: the
+// packets of the inbox, and the functions of Do. What is left is for the next turn.
 func (c *Conn) takeMail(w *worker) {
 	if !c.mail.Load() {
 		return
 	}
 	c.mu.Lock()
-	box, cmds := c.box, c.cmds
-	c.emptyBox()
-	c.mail.Store(false)
+	box, cmds := c.takeBox(), c.takeCommands()
+	c.mail.Store(len(c.box)+len(c.cmds) > 0)
 	c.mu.Unlock()
 	for i := range box {
 		box[i].recv(c, w)
@@ -90,21 +93,58 @@ func (c *Conn) takeMail(w *worker) {
 	}
 }
 
+// takeBox takes packets out of the inbox. It is called with mu held.
+func (c *Conn) takeBox() []boxed {
+	n, size := 0, 0
+	for n < len(c.box) && c.budget.datagrams > 0 {
+		c.budget.datagrams -= c.box[n].count()
+		size += max(len(c.box[n].data), chunk.MinSize)
+		n++
+	}
+	box := c.box[:n:n]
+	if n == len(c.box) {
+		box = c.box
+		c.forgetBox()
+		return box
+	}
+	c.box = c.box[n:]
+	c.boxBytes -= size
+	if c.boxHalf {
+		c.t.load.inbox.Add(-int64(size))
+	}
+	return box
+}
+
+// takeCommands takes functions of Do. It is called with mu held.
+func (c *Conn) takeCommands() []func(*quic.Conn) {
+	cmds := c.cmds
+	c.cmds = nil
+	if n := c.budget.commands; n < len(cmds) {
+		cmds, c.cmds = cmds[:n:n], cmds[n:]
+	}
+	c.budget.commands -= len(cmds)
+	return cmds
+}
+
 // emptyBox forgets what is in the inbox. It is called with mu held.
 func (c *Conn) emptyBox() {
+	c.forgetBox()
+	c.cmds = nil
+}
+
+// forgetBox forgets the packets in the inbox. It is called with mu held.
+func (c *Conn) forgetBox() {
 	if c.boxHalf {
 		c.t.load.inbox.Add(-int64(c.boxBytes))
 	}
-	c.box, c.cmds, c.boxBytes = nil, nil, 0
+	c.box, c.boxBytes = nil, 0
 }
 
 // shutBox has the inbox take no more, and returns what is in it. It is called with mu held.
 func (c *Conn) shutBox() []boxed {
-	if c.boxHalf {
-		c.t.load.inbox.Add(-int64(c.boxBytes))
-	}
 	box := c.box
-	c.box, c.boxBytes, c.boxShut = nil, 0, true
+	c.forgetBox()
+	c.boxShut = true
 	return box
 }
 

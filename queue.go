@@ -18,12 +18,13 @@ type runQueue struct {
 	mu      sync.Mutex
 	ready   sync.Cond // where idle runners wait; its L is &mu
 	list    []*Conn
-	awake   bool      // the router will look here before it sleeps
-	seen    time.Time // when the router looked last
-	runners int       // that exist
-	idle    int       // of these, those that wait
-	woken   int       // of these, those that were told to go on and have not yet
-	max     int       // most runners
+	awake   bool          // the router will look here before it sleeps
+	seen    time.Time     // when the router looked last
+	runners int           // that exist
+	idle    int           // of these, those that wait
+	woken   int           // of these, those that were told to go on and have not yet
+	max     int           // most runners
+	lag     time.Duration // routerLag, but in tests
 	closed  bool
 	start   func() // starts a runner
 }
@@ -32,6 +33,7 @@ func (q *runQueue) init(start func()) {
 	q.ready.L = &q.mu
 	q.awake = true
 	q.seen = time.Now()
+	q.lag = routerLag
 	q.max = max(runtime.GOMAXPROCS(0)-1, 1)
 	q.start = start
 }
@@ -41,7 +43,7 @@ func (q *runQueue) push(c *Conn) {
 	now := time.Now()
 	q.mu.Lock()
 	q.add(c)
-	if !q.awake || now.Sub(q.seen) > routerLag {
+	if !q.awake || now.Sub(q.seen) > q.lag {
 		q.call(1)
 	}
 	q.mu.Unlock()
@@ -137,7 +139,7 @@ func (q *runQueue) leave() {
 func (q *runQueue) handBack(c *Conn, now time.Time) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !q.awake || now.Sub(q.seen) > routerLag {
+	if !q.awake || now.Sub(q.seen) > q.lag {
 		return false
 	}
 	q.add(c)

@@ -6,18 +6,29 @@ import (
 	"github.com/frittata-go/frittata/quic"
 )
 
-// The budget of a turn: what a connection may send before others have their turn.
+// The budget of a turn: what a connection may have done for it before others have
+// their turn. It is counted and not timed, so that it is the same on a machine that is slow or busy.
 const (
-	turnTrains  = 2
-	turnPackets = 256
+	turnTrains    = 2    // that are sent
+	turnPackets   = 256  // in these, but that a train is not cut
+	turnDatagrams = 1024 // that are taken from the inbox
+	turnCommands  = 128  // functions of Do
 )
+
+// budget is what is left of it, but for what is sent.
+type budget struct{ datagrams, commands int }
 
 // turnIn is the first phase of a turn: what came in, and what the application makes of it.
 func (c *Conn) turnIn(w *worker) {
 	c.enter(w)
+	c.budget = budget{turnDatagrams, turnCommands}
 	c.takeMail(w)
 	if w.router {
-		c.takeRuns(w)
+		if c.budget.datagrams > 0 {
+			c.takeRuns(w)
+		} else {
+			c.keepRuns(w.t) // they go behind those that still wait
+		}
 	}
 	c.handleTimer(w)
 	c.reads()
@@ -39,6 +50,8 @@ func (c *Conn) turnOut(w *worker) (requeue bool) {
 	// Sending makes room: the application may have more to say, and no packet is
 	// due that would ask it.
 	more = more || c.io.Writable() > writable
+	// So is what the budget has left.
+	more = more || c.mail.Load()
 	gone := c.settle(w)
 	c.leave()
 	if gone {
@@ -75,7 +88,9 @@ func (c *Conn) reads() {
 		return
 	}
 	if !c.established {
-		// SetApplication may have come since the turn began, and Resume after it.
+		// SetApplication may have come since the turn began, and Resume after it. It
+		// has to be found, behind however many others.
+		c.budget.commands = maxCommands
 		c.takeMail(c.w)
 		if c.qc.Err() != nil {
 			return

@@ -80,7 +80,7 @@ func (w *worker) runOn() bool {
 	}
 	for i, c := range w.list {
 		w.now = time.Now()
-		if w.router && i > 0 && w.now.Sub(w.read) > routerLag && w.canSpill() {
+		if w.router && i > 0 && w.now.Sub(w.read) > w.t.queue.lag && w.canSpill() {
 			w.spill(i, len(w.list), false)
 			break
 		}
@@ -102,7 +102,7 @@ func (w *worker) late(i int) bool {
 		return false
 	}
 	w.now = time.Now()
-	return w.now.Sub(w.read) > routerLag
+	return w.now.Sub(w.read) > w.t.queue.lag
 }
 
 // canSpill tells whether others could run what the router does not.

@@ -1,0 +1,328 @@
+package frittata
+
+import (
+	"math"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/frittata-go/frittata/internal/leak"
+	"github.com/frittata-go/frittata/quic"
+	"github.com/frittata-go/frittata/udp"
+)
+
+// rounds is a Socket that tells the rounds of its router apart, and notes the most that it was
+// given for one address in one of them.
+type rounds struct {
+	*udp.Conn
+	mu   sync.Mutex
+	sent map[netip.AddrPort]sentTrains // in this round
+	most sentTrains
+}
+
+type sentTrains struct{ trains, packets int }
+
+func (s *rounds) TryReadBatch(m []udp.Message) (int, error) {
+	s.mu.Lock()
+	for _, n := range s.sent {
+		s.most.trains = max(s.most.trains, n.trains)
+		s.most.packets = max(s.most.packets, n.packets)
+	}
+	clear(s.sent)
+	s.mu.Unlock()
+	return s.Conn.TryReadBatch(m)
+}
+
+func (s *rounds) WriteTrain(t *udp.Train) (int, error) {
+	s.mu.Lock()
+	n := s.sent[t.Remote]
+	n.trains++
+	n.packets += t.Count()
+	s.sent[t.Remote] = n
+	s.mu.Unlock()
+	return s.Conn.WriteTrain(t)
+}
+
+// reset forgets what was most.
+func (s *rounds) reset() {
+	s.mu.Lock()
+	clear(s.sent)
+	s.most = sentTrains{}
+	s.mu.Unlock()
+}
+
+// listenRounds has a server whose router leaves nothing to runners while it is awake, so that
+// what it does is the same on a machine that is slow or busy.
+func listenRounds(t *testing.T) (*rounds, *Listener) {
+	t.Helper()
+	leak.Check(t)
+	u, err := udp.Listen("udp4", "127.0.0.1:0", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &rounds{Conn: u, sent: make(map[netip.AddrPort]sentTrains)}
+	tr, err := newTransport(s, serverConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr.queue.lag = math.MaxInt64
+	tr.start()
+	t.Cleanup(func() {
+		if err := tr.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	l, err := tr.Listen(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, l
+}
+
+// greedy is a server's connection that always has something to do.
+type greedy struct {
+	app
+	conn      *Conn
+	turns     atomic.Int64 // of the router
+	begun     bool
+	functions int          // since the turn before
+	most      atomic.Int64 // of these
+}
+
+func newGreedy(work func(g *greedy, c *quic.Conn) error) *greedy {
+	g := new(greedy)
+	g.app.established = func(_ *quic.Conn, info HandshakeInfo) error { g.conn = info.Conn; return nil }
+	g.app.writes = func(c *quic.Conn) error {
+		if g.conn.w.router {
+			g.turns.Add(1)
+		}
+		g.most.Store(max(g.most.Load(), int64(g.functions)))
+		g.functions = 0
+		return work(g, c)
+	}
+	return g
+}
+
+// A connection that always has something to do leaves others theirs: the router serves each once
+// in a round, and gives none more than its budget.
+func TestFairness(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		work   func(g *greedy, c *quic.Conn) error
+		client func() Application // of the greedy connection; nil: it is idle
+		trains int                // that are sent in some round at least
+	}{
+		{name: "wakes itself", work: func(g *greedy, _ *quic.Conn) error {
+			g.conn.Wake()
+			return nil
+		}},
+		{name: "functions without end", work: func(g *greedy, _ *quic.Conn) error {
+			if g.begun {
+				return nil
+			}
+			g.begun = true
+			var fn func(*quic.Conn)
+			fn = func(*quic.Conn) {
+				g.functions++
+				_ = g.conn.Do(fn)
+			}
+			for range 5 * turnCommands {
+				_ = g.conn.Do(fn)
+			}
+			return nil
+		}},
+		{name: "a stream without end", trains: 1, client: func() Application { return drain() }, work: func(_ *greedy, c *quic.Conn) error {
+			return pour(c)
+		}},
+		{name: "datagrams without end", trains: 1, client: func() Application { return drain() }, work: func(g *greedy, c *quic.Conn) error {
+			for range 10 * turnPackets {
+				if c.SendDatagram(make([]byte, 1000)) != nil {
+					break
+				}
+			}
+			g.conn.Wake()
+			return nil
+		}},
+		{name: "is sent a stream without end", trains: 1, work: func(_ *greedy, c *quic.Conn) error {
+			return discard(c)
+		}, client: func() Application { return &app{established: opener().established, writes: pour} }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s, l := listenRounds(t)
+			g := newGreedy(test.work)
+			server := one(t, l, g)
+			var client Application = opener()
+			if test.client != nil {
+				client = test.client()
+			}
+			ccfg := clientConfig()
+			ccfg.QUIC.EnableDatagrams = true
+			dial(t, l, ccfg, client)
+			<-server
+
+			// The other one is woken in each of its turns, so that the router never rests.
+			const goal = 300 // turns of either
+			done := make(chan struct{})
+			var conn *Conn
+			finished := false
+			n, before, most := 0, int64(0), int64(0)
+			other := one(t, l, &app{
+				established: func(_ *quic.Conn, info HandshakeInfo) error { conn = info.Conn; return nil },
+				writes: func(*quic.Conn) error {
+					turns := g.turns.Load()
+					if finished {
+						return nil
+					}
+					conn.Wake()
+					if !conn.w.router || turns == 0 {
+						return nil // until both have left the handshake's goroutine, and the runner that came after it
+					}
+					if n > 2 {
+						most = max(most, turns-before)
+					} else {
+						s.reset()
+					}
+					before = turns
+					if n++; n > goal && turns > goal {
+						finished = true
+						close(done)
+					}
+					return nil
+				},
+			})
+			dial(t, l, clientConfig(), opener())
+			<-other
+			// A runner may have both of them. It leaves them to the router once that one is awake.
+			rouse(t, l.Addr(), done)
+			wait(t, "the other connection has had its turns", done)
+			s.mu.Lock()
+			sent := s.most
+			s.mu.Unlock()
+			t.Logf("%d turns of the greedy one, at most %d between two of the other; in a round at most %+v, %d functions", g.turns.Load(), most, sent, g.most.Load())
+			// One in the round of the one, one in the round of the other.
+			if most > 2 {
+				t.Errorf("%d turns of the greedy connection between two turns of the other", most)
+			}
+			if sent.trains > turnTrains || sent.trains < test.trains {
+				t.Errorf("%d trains were sent in a round", sent.trains)
+			}
+			if g.most.Load() > turnCommands {
+				t.Errorf("%d functions in a turn", g.most.Load())
+			}
+		})
+	}
+}
+
+// rouse sends what is no QUIC until done is closed.
+func rouse(t *testing.T, to netip.AddrPort, done <-chan struct{}) {
+	c, err := net.Dial("udp4", to.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for limit := time.After(testTime); ; {
+		select {
+		case <-done:
+			return
+		case <-limit:
+			return
+		case <-tick.C:
+			if _, err := c.Write([]byte{0}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// pour writes as much as is taken, on a stream that it opens.
+func pour(c *quic.Conn) error {
+	id, ok := c.NextWritable()
+	if !ok {
+		if c.Stats().StreamBytesSent > 1000 {
+			return nil // it is full
+		}
+		var err error
+		if id, err = c.OpenStream(quic.Uni); err != nil {
+			return err
+		}
+	}
+	for {
+		n, err := c.StreamWrite(id, make([]byte, 32<<10), false)
+		if n < 32<<10 || err != nil {
+			return err
+		}
+	}
+}
+
+// discard reads all that there is.
+func discard(c *quic.Conn) error {
+	for {
+		id, ok := c.NextReadable()
+		if !ok {
+			return nil
+		}
+		for {
+			b, _, err := c.StreamReadBuf(id, 64<<10)
+			if err != nil {
+				return err
+			}
+			if b == nil {
+				break
+			}
+			b.Release()
+		}
+	}
+}
+
+// drain is a client that reads all that comes.
+func drain() *app {
+	a := opener()
+	buf := make([]byte, 2000)
+	a.reads = func(c *quic.Conn) error {
+		for {
+			if _, ok := c.ReadDatagram(buf); !ok {
+				break
+			}
+		}
+		return discard(c)
+	}
+	return a
+}
+
+// What waits for a strand is taken in portions, in its order.
+func TestBudgetOfInbox(t *testing.T) {
+	tr := &Transport{cfg: Config{InboxBytes: 64 << 20}, buffers: &sharedBuffers, load: new(load)}
+	c := newConn(tr, &app{}, netip.AddrPort{})
+	const each, all = 3, turnDatagrams // datagrams of a run, and runs
+	for i := range all {
+		r := run{data: make([]byte, 10*each-1), segment: 10}
+		r.data[0] = byte(i)
+		c.keep(&r)
+	}
+	taken := 0
+	for turns := 1; taken < all; turns++ {
+		c.budget = budget{turnDatagrams, turnCommands}
+		box := c.takeBox()
+		if got := len(box) * each; len(c.box) > 0 && got < turnDatagrams || got > turnDatagrams+each || turns > each+1 {
+			t.Fatalf("%d datagrams in a turn", got)
+		}
+		for i := range box {
+			if box[i].data[0] != byte(taken) {
+				t.Fatal("not in their order")
+			}
+			taken++
+			box[i].buf.Release()
+		}
+		if left := (all - taken) * sharedBuffers.Get(10*each).Size(); c.boxBytes != left {
+			t.Fatalf("%d bytes are said to be left, not %d", c.boxBytes, left)
+		}
+		if more := c.takeBox(); len(more) > 0 {
+			t.Fatal("more than the budget")
+		}
+	}
+}
