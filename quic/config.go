@@ -97,6 +97,11 @@ type Config struct {
 	// have open at a time. Default 100 each; negative: none.
 	MaxStreamsBidi, MaxStreamsUni int
 
+	// ActiveConnIDLimit is how many connection IDs the peer may give that are in
+	// use at a time (active_connection_id_limit, RFC 9000, Section 18.2): one for each path, and
+	// some for paths to come. From 2 to 4, the default.
+	ActiveConnIDLimit int
+
 	// StreamWindow is the flow control window of a stream in bytes, at first;
 	// it grows up to MaxStreamWindow when the application reads as fast as the
 	// path brings. Defaults 512 KiB and 16 MiB.
@@ -166,6 +171,8 @@ func (c *Config) Validate() error {
 		return errors.New("quic: Config.ConnIDs makes IDs longer than 20 bytes")
 	case c.InitialDstIDs != nil && (c.InitialDstIDs.Len() < minInitialDstID || c.InitialDstIDs.Len() > MaxConnIDLen):
 		return errors.New("quic: Config.InitialDstIDs makes IDs that are not of 8 to 20 bytes")
+	case c.ActiveConnIDLimit != 0 && (c.ActiveConnIDLimit < 2 || c.ActiveConnIDLimit > maxPeerConnIDs):
+		return errors.New("quic: Config.ActiveConnIDLimit is not between 2 and 4")
 	case c.KeepAlive < 0 || c.HandshakeTimeout < 0 || c.SendBuffer < 0 || c.DatagramQueue < 0 || c.InitialWindow < 0:
 		return errors.New("quic: negative limit in Config")
 	}
@@ -181,6 +188,7 @@ func (c *Config) withDefaults() Config {
 	setDefault(&d.MaxStreamsUni, defaultMaxStreams)
 	d.MaxStreamsBidi = int(min(uint64(max(d.MaxStreamsBidi, 0)), maxStreamCount))
 	d.MaxStreamsUni = int(min(uint64(max(d.MaxStreamsUni, 0)), maxStreamCount))
+	setDefault(&d.ActiveConnIDLimit, maxPeerConnIDs)
 	d.MaxIdleTimeout = max(d.MaxIdleTimeout, 0)
 	setDefault(&d.StreamWindow, defaultStreamWindow)
 	setDefault(&d.MaxStreamWindow, max(defaultMaxStreamWindow, d.StreamWindow))

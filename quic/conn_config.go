@@ -50,6 +50,7 @@ func (c *Conn) takeConfig(cfg *Config) error {
 	o := &c.cfg
 	o.MaxIdleTimeout, o.KeepAlive, o.HandshakeTimeout = n.MaxIdleTimeout, n.KeepAlive, n.HandshakeTimeout
 	o.MaxStreamsBidi, o.MaxStreamsUni = n.MaxStreamsBidi, n.MaxStreamsUni
+	o.ActiveConnIDLimit = n.ActiveConnIDLimit
 	o.StreamWindow, o.MaxStreamWindow = n.StreamWindow, n.MaxStreamWindow
 	o.ConnWindow, o.MaxConnWindow = n.ConnWindow, n.MaxConnWindow
 	o.SendBuffer = n.SendBuffer

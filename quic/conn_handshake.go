@@ -96,7 +96,7 @@ func (c *Conn) localParams() wire.TransportParameters {
 		InitialMaxStreamsUni:           uint64(cfg.MaxStreamsUni),
 		AckDelayExponent:               ackDelayExponent,
 		MaxAckDelay:                    uint64(cfg.MaxAckDelay / time.Millisecond),
-		ActiveConnIDLimit:              maxPeerConnIDs,
+		ActiveConnIDLimit:              uint64(cfg.ActiveConnIDLimit),
 		InitialSrcID:                   wire.NewConnID(c.ids.local[0].id.Bytes()),
 		HasInitialSrcID:                true,
 	}

@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// maxPeerConnIDs is how many of the peer's connection IDs are kept
-	// (active_connection_id_limit): one in use, and some for migration.
+	// maxPeerConnIDs is how many of the peer's connection IDs are kept at most
+	// (Config.ActiveConnIDLimit): one in use, and some for migration.
 	maxPeerConnIDs = 4
 	// maxIssuedConnIDs is how many IDs of ours the peer gets at most, whatever
 	// it would take.
@@ -223,8 +223,13 @@ func (c *Conn) handleNewConnectionID(f *wire.Frame) error {
 	if err := s.retirePriorTo(c, f.RetirePriorTo); err != nil {
 		return err
 	}
-	if len(s.remote) > maxPeerConnIDs {
+	if len(s.remote) > c.cfg.ActiveConnIDLimit {
 		return transportErr(ConnectionIDLimitError, f.Type, "more connection IDs than the limit")
+	}
+	for _, p := range c.paths.list {
+		if p.wantsID {
+			s.separate(c, p)
+		}
 	}
 	return nil
 }
@@ -303,12 +308,32 @@ func (s *idState) assign(c *Conn, p *path) {
 }
 
 // separate gives the path an ID of its own in the place of one that it shares,
-// if the peer has given one: the peer does not want the two paths to be
-// linked (RFC 9000, Section 9.5).
+// as the peer does not want the two to be linked (RFC 9000, Section 9.5). If the
+// peer has given none that is free, a path that is not needed gives its own back, for which the
+// peer issues another; until that comes the two share one.
 func (s *idState) separate(c *Conn, p *path) {
 	if c.shared(p.dstSeq, p) {
 		s.assign(c, p)
 	}
+	wanted := p.wantsID
+	if p.wantsID = c.shared(p.dstSeq, p); !p.wantsID || wanted {
+		return
+	}
+	if q := c.spare(p); q != nil {
+		c.dropPath(q)
+	}
+}
+
+// spare returns a path besides p that has an ID of its own and is good for nothing more:
+// not in use, not being asked, and not the only way back.
+func (c *Conn) spare(p *path) *path {
+	for _, q := range c.paths.list {
+		if q != p && q != c.paths.active && !q.validation.running && !c.shared(q.dstSeq, q) &&
+			(q != c.paths.last || c.paths.active.validated) {
+			return q
+		}
+	}
+	return nil
 }
 
 // release retires the ID of a path that is gone, unless another path has it too.

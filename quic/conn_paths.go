@@ -41,6 +41,8 @@ type path struct {
 
 	dst    ConnID // the peer's ID on this path
 	dstSeq uint64
+	// wantsID: the peer used another ID for this path, and we have none to do the same.
+	wantsID bool
 
 	validated      bool
 	received, sent uint64 // bytes, for the limit before validation

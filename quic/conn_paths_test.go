@@ -378,3 +378,101 @@ func TestMoveToServicePort(t *testing.T) {
 		}
 	}
 }
+
+// TestResponseWithFullWindow: a peer whose address is not validated asks, and may say no more before it has an
+// answer. If nothing is acknowledged for that reason, the answer goes out although the window is full.
+func TestResponseWithFullWindow(t *testing.T) {
+	s := newServerScript(t, scriptOptions{params: func(p *wire.TransportParameters) { p.InitialMaxStreamDataUni = 1 << 20 }})
+	id, err := s.conn.OpenStream(Uni)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.conn.StreamWrite(id, make([]byte, 200_000), true); err != nil {
+		t.Fatal(err)
+	}
+	for s.conn.paths.active.rp.Window() >= minUDPPayload {
+		s.tick(10 * time.Millisecond)
+	}
+	s.forget()
+	s.write(wire.AppendPathChallenge(nil, &[8]byte{1}))
+	s.wantNone("PATH_RESPONSE") // RFC 9000, Section 8.2.2: congestion control may hold it back
+	for s.conn.loss.PTOCount() == 0 {
+		s.timer()
+	}
+	s.write(wire.AppendPathChallenge(nil, &[8]byte{2}))
+	s.want("PATH_RESPONSE 02")
+	// A peer that goes on asking and acknowledges nothing does not get any number of them.
+	n := 0
+	for i := range 10 * maxPathProbes {
+		s.forget()
+		s.write(wire.AppendPathChallenge(nil, &[8]byte{3, byte(i), byte(i >> 8)}))
+		for _, g := range s.got {
+			if strings.HasPrefix(g, "PATH_RESPONSE") {
+				n++
+			}
+		}
+	}
+	if n >= maxPathProbes || s.conn.paths.probes > maxPathProbes {
+		t.Errorf("%d responses, %d in flight", n, s.conn.paths.probes)
+	}
+	s.wantOpen()
+}
+
+// TestChallengeCarriesAck: what may be sent to an address that is not validated is little, and the client's packets
+// are acknowledged by it.
+func TestChallengeCarriesAck(t *testing.T) {
+	s := newClientScript(t, scriptOptions{})
+	s.from(newHost, 100, []byte{wire.FramePing})
+	list, n := s.sentTo(newHost)
+	if len(list) == 0 || !list[0].has("PATH_CHALLENGE") || len(s.acks) == 0 {
+		t.Fatalf("sent to the new address: %+v, ACKs %v", list, s.acks)
+	}
+	if n > 300 {
+		t.Errorf("%d bytes for 100", n)
+	}
+}
+
+// TestMigrationWithFewIDs: a client that takes on another ID each time it moves, and gives no more than two of its own,
+// gets back the one of the oldest path, and the new path the ID that it issues for that (RFC 9000, Section 9.5).
+func TestMigrationWithFewIDs(t *testing.T) {
+	s := newClientScript(t, scriptOptions{config: func(c *Config) { c.ActiveConnIDLimit = 2 }})
+	if s.params.ActiveConnIDLimit != 2 {
+		t.Fatalf("active_connection_id_limit %d", s.params.ActiveConnIDLimit)
+	}
+	s.write(newPeerID(1, 0))
+	validate := func(to netip.AddrPort) {
+		t.Helper()
+		f := s.want("PATH_CHALLENGE")
+		s.from(to, 60, wire.AppendPathResponse(nil, &f.PathData))
+		if p := s.conn.paths.active; p.remote != to || !p.validated {
+			t.Fatalf("at %v, validated %v", p.remote, p.validated)
+		}
+		s.forget()
+	}
+	first := netip.AddrPortFrom(pairClientAddr.Addr(), 3001)
+	s.connID = s.conn.ids.local[1].id
+	s.forget()
+	s.from(first, 1200, []byte{wire.FramePing})
+	if got := s.lastDst(); got != string(peerID(1)) {
+		t.Fatalf("packets go to %q", got)
+	}
+	validate(first)
+	// Both IDs have a path now. The client moves once more.
+	second := netip.AddrPortFrom(pairClientAddr.Addr(), 3002)
+	s.connID = s.conn.ids.local[2].id
+	s.from(second, 1200, []byte{wire.FramePing})
+	later := s.want("PATH_CHALLENGE")
+	s.want("RETIRE_CONNECTION_ID seq=0")
+	s.from(second, 1200, newPeerID(2, 0))
+	if got := s.lastDst(); got != string(peerID(2)) {
+		t.Errorf("packets go to %q, which another address had", got)
+	}
+	s.from(second, 60, wire.AppendPathResponse(nil, &later.PathData))
+	if p := s.conn.paths.active; p.remote != second || !p.validated {
+		t.Errorf("at %v, validated %v", p.remote, p.validated)
+	}
+	s.wantOpen()
+	// More than the limit is an error.
+	s.from(second, 100, newPeerID(3, 0))
+	s.wantClose(ConnectionIDLimitError)
+}

@@ -12,8 +12,11 @@ func (c *Conn) transmitProbe(buf []byte, p *path) (Train, bool) {
 	if !c.hs.connected || len(buf) < minUDPPayload || c.paths.probes >= maxPathProbes {
 		return Train{}, false
 	}
-	if !p.validation.due && p.rp.Window() < minUDPPayload {
-		return Train{}, false // RFC 9000, Section 8.2.2: congestion control may hold a response back
+	if !p.validation.due && p.rp.Window() < minUDPPayload && c.loss.PTOCount() == 0 {
+		// RFC 9000, Section 8.2.2: congestion control may hold a response back. But when
+		// nothing is acknowledged the peer may be waiting for just that response before it says more
+		// to us; then the response is a probe (RFC 9002, Section 7.5).
+		return Train{}, false
 	}
 	size := minUDPPayload // RFC 9000, Section 8.2.1
 	if allowed := p.allowance(); allowed < uint64(size) {
@@ -36,6 +39,11 @@ func (c *Conn) transmitProbe(buf []byte, p *path) (Train, bool) {
 	}
 	if p.validation.due {
 		b = c.appendChallenge(b, p)
+	}
+	if p == c.paths.active {
+		// Where little may be sent there is no other packet to tell it by, and without it
+		// the peer's window stays full of what has long come.
+		b = c.appendAck(b, k, size-protect.Overhead)
 	}
 	c.paths.probes++
 	c.loss.AddFrame(wire.SpaceApp, frameRecord{Kind: recPathProbe})

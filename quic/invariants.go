@@ -28,7 +28,7 @@ func (c *Conn) checkInvariants() error {
 	if !found {
 		return fmt.Errorf("the active path is not in the list")
 	}
-	if len(c.ids.remote) == 0 || len(c.ids.remote) > maxPeerConnIDs || len(c.ids.retiring) > maxRetiring || len(c.ids.lingering) > maxLingering {
+	if len(c.ids.remote) == 0 || len(c.ids.remote) > c.cfg.ActiveConnIDLimit || len(c.ids.retiring) > maxRetiring || len(c.ids.lingering) > maxLingering {
 		return fmt.Errorf("%d remote IDs, %d to retire, %d lingering", len(c.ids.remote), len(c.ids.retiring), len(c.ids.lingering))
 	}
 	var lent [2]uint64

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -179,4 +180,54 @@ func TestBleachedECN(t *testing.T) {
 	d := newDuo(t, l, client, serve, nil)
 	d.Until("transfer", 20*time.Second, d.moved(&client, &serve))
 	d.finish()
+}
+
+// A client whose address changes all the time, and an end that takes few connection IDs: whatever is lost
+// on the way, a window full of packets that went nowhere must not keep the two from finding each other. With
+// rotate the client changes its ID with each address, and so has the server use up what it has of the client's.
+func TestRebindingWithFewConnIDs(t *testing.T) {
+	seeds := 12
+	if raceEnabled {
+		seeds = 3
+	}
+	for _, limit := range []int{2, 3} {
+		for _, rotate := range []bool{false, true} {
+			for i := range seeds {
+				t.Run(fmt.Sprintf("limit %d rotate %v %d", limit, rotate, i), func(t *testing.T) {
+					nat := NewNAT("203.0.113.9:5000")
+					l := &link{
+						up:   func() []Node { return []Node{&Rate{BytesPerSecond: 1e6}, &Loss{P: 0.05}, delay(60)} },
+						down: func() []Node { return []Node{&Rate{BytesPerSecond: 2e5, Queue: 16000}, &Loss{P: 0.3}, delay(60)} },
+					}
+					client, serve := Peer{Streams: 1, Size: 200_000}, Peer{Streams: 1, Size: 50_000}
+					d := newDuo(t, l, client, serve, func(c, s *HostConfig) {
+						c.NAT = nat
+						c.Config, s.Config = FakeConfig(), FakeConfig()
+						for _, k := range []*quic.Config{c.Config, s.Config} {
+							k.ActiveConnIDLimit = limit
+							k.MaxIdleTimeout, k.HandshakeTimeout, k.KeepAlive = 10*time.Minute, 10*time.Minute, 2*time.Second
+						}
+					})
+					d.Until("handshake", time.Minute, func() bool { return d.conn.Confirmed() && d.serverConn() != nil && d.serverConn().Confirmed() })
+					for n := range 40 {
+						d.After(time.Duration(50+300*n)*time.Millisecond, func() {
+							if n%3 == 0 {
+								nat.RebindPort()
+							} else {
+								nat.RebindAddr()
+							}
+							if rotate && d.conn.Q.RotateConnID() {
+								d.conn.Wake()
+							}
+						})
+					}
+					d.Until("transfer", 5*time.Minute, d.moved(&client, &serve))
+					if n := d.serverConn().Q.Stats().PathChanges; n == 0 {
+						t.Error("the server never followed its client")
+					}
+					d.finish()
+				})
+			}
+		}
+	}
 }
