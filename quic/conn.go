@@ -36,11 +36,11 @@ type Conn struct {
 	keyError        error // what an ACK showed of the peer's keys
 
 	keys    keyState
-	spaces  [wire.NumSpaces]spaceState
+	spaces  [wire.NumSpaces]*spaceState // nil when it is discarded
 	events  eventSet
 	dirty   bool // the routes changed since TakeRoutes
-	stats   Stats
-	frame   wire.Frame // of the packet that is being read
+	stats   counters
+	frame   *wire.Frame // memory for that of the packet that is being read; nil at rest
 	out     outState
 	pingDue bool
 
@@ -132,8 +132,11 @@ func newConn(now time.Time, cfg *Config, client bool) (*Conn, error) {
 	}
 	c.rng = rand.New(rand.NewChaCha8(seed))
 	c.loss.Init(client, c.rng)
-	for i := range c.spaces {
-		c.spaces[i].acks.Init(wire.Space(i), c.cfg.MaxAckDelay)
+	// The first two go together, a moment after the handshake.
+	first := new([wire.SpaceApp]spaceState)
+	c.spaces = [wire.NumSpaces]*spaceState{&first[wire.SpaceInitial], &first[wire.SpaceHandshake], new(spaceState)}
+	for i, s := range c.spaces {
+		s.acks.Init(wire.Space(i), c.cfg.MaxAckDelay)
 	}
 	c.peerMaxAckDelay = defaultMaxAckDelay // RFC 9000, Section 18.2
 	c.strs.init(&c.cfg)
@@ -224,14 +227,22 @@ func (c *Conn) UpdateKeys() error {
 
 // Stats returns a snapshot of the counters and of the path in use.
 func (c *Conn) Stats() Stats {
-	s := c.stats
+	n := &c.stats
+	s := Stats{
+		PacketsSent: n.PacketsSent, PacketsReceived: n.PacketsReceived, PacketsDropped: n.PacketsDropped,
+		BytesSent: n.BytesSent, BytesReceived: n.BytesReceived,
+		StreamBytesSent: n.StreamBytesSent, StreamBytesRetransmitted: n.StreamBytesRetransmitted, StreamBytesReceived: n.StreamBytesReceived,
+		DatagramsSent: n.DatagramsSent, DatagramsReceived: n.DatagramsReceived, DatagramsDropped: n.DatagramsDropped,
+		StreamsOpened: n.StreamsOpened, StreamsAccepted: n.StreamsAccepted,
+		KeyUpdates: n.KeyUpdates, PathChanges: n.PathChanges,
+	}
 	p := c.paths.active
 	s.LatestRTT, s.SmoothedRTT, s.MinRTT, s.RTTVar = p.rp.RTT.Latest(), p.rp.RTT.Smoothed(), p.rp.RTT.Min(), p.rp.RTT.Var()
 	s.CongestionWindow, s.BytesInFlight = p.rp.CC.Window(), p.rp.InFlight
 	s.PacingRate = p.rp.PacingRate()
 	s.PathMTU = p.mtu.size
-	n := c.loss.Counts()
-	s.PacketsLost, s.BytesLost, s.PacketsSpuriousLost, s.PTOs = n.Lost, n.LostBytes, n.SpuriousLost, n.PTOs
+	l := c.loss.Counts()
+	s.PacketsLost, s.BytesLost, s.PacketsSpuriousLost, s.PTOs = l.Lost, l.LostBytes, l.SpuriousLost, l.PTOs
 	return s
 }
 

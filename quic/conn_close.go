@@ -182,9 +182,11 @@ func (c *Conn) end(phase lifePhase, err error) {
 	}
 	c.hs.release()
 	c.hs.undecryptable = nil
-	for i := range c.spaces {
-		c.spaces[i].crypto.recv.Discard()
-		c.spaces[i].crypto.send.Discard()
+	for _, s := range c.spaces {
+		if s != nil {
+			s.crypto.recv.Discard()
+			s.crypto.send.Discard()
+		}
 	}
 	if phase == phaseGone {
 		c.dirty = true

@@ -55,10 +55,10 @@ func TestConfigForClient(t *testing.T) {
 			if len(asked) != 1 || asked[0] != want {
 				t.Fatalf("asked %+v", asked)
 			}
-			peer := &p.client.hs.peer
-			if peer.InitialMaxStreamsBidi != 3 || peer.MaxIdleTimeout != 7000 || peer.InitialMaxData != 9000 ||
-				peer.InitialMaxStreamDataBidiRemote != 5000 || peer.MaxDatagramFrameSize == 0 {
-				t.Errorf("the client was told %+v", peer)
+			told := &p.client.strs
+			if told.own[Bidi].limit != 3 || told.sendWindow.Limit() != 9000 || told.peerBidiRemote != 5000 || p.client.dgrams.peerMax == 0 {
+				t.Errorf("the client was told of %d streams of %d bytes, %d bytes in all, and datagrams of %d",
+					told.own[Bidi].limit, told.peerBidiRemote, told.sendWindow.Limit(), p.client.dgrams.peerMax)
 			}
 			if p.server.life.idleTimeout != 7*time.Second || p.client.life.idleTimeout != 7*time.Second {
 				t.Errorf("idle timeouts %v and %v", p.server.life.idleTimeout, p.client.life.idleTimeout)
@@ -92,7 +92,7 @@ func TestConfigForClientStays(t *testing.T) {
 	scfg.ConfigForClient = func(ClientInfo) (*Config, error) { return nil, nil }
 	p := newPair(t, fakeConfig(1), scfg)
 	p.connect()
-	if n := p.client.hs.peer.InitialMaxStreamsBidi; n != 5 {
+	if n := p.client.strs.own[Bidi].limit; n != 5 {
 		t.Errorf("%d streams", n)
 	}
 	// A client has nobody to ask for.

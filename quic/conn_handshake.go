@@ -9,7 +9,6 @@ import (
 
 	"github.com/frittata-go/frittata/quic/internal/handshake"
 	"github.com/frittata-go/frittata/quic/internal/protect"
-	"github.com/frittata-go/frittata/quic/internal/recovery"
 	"github.com/frittata-go/frittata/quic/internal/stream"
 	"github.com/frittata-go/frittata/quic/internal/wire"
 )
@@ -34,13 +33,12 @@ type cryptoStream struct {
 type handshakeState struct {
 	tls           handshake.Handshaker // nil once it is not needed any more
 	final         *tls.ConnectionState // when tls is nil
-	peer          wire.TransportParameters
-	havePeer      bool
-	connected     bool    // keys for application data are there
-	complete      bool    // RFC 9001, Section 4.1.1
-	confirmed     bool    // RFC 9001, Section 4.1.2
-	done          sentVal // HANDSHAKE_DONE
-	undecided     bool    // Config.ConfigForClient is to be asked before our parameters are told
+	havePeer      bool                 // the peer's transport parameters have come
+	connected     bool                 // keys for application data are there
+	complete      bool                 // RFC 9001, Section 4.1.1
+	confirmed     bool                 // RFC 9001, Section 4.1.2
+	done          sentVal              // HANDSHAKE_DONE
+	undecided     bool                 // Config.ConfigForClient is to be asked before our parameters are told
 	retrySrcID    ConnID
 	retried       bool
 	token         []byte // of a Retry, for the client's Initials
@@ -167,6 +165,9 @@ func (c *Conn) setInitialKeys(dcid []byte) {
 
 // handleCrypto takes a CRYPTO frame (RFC 9000, Section 19.6).
 func (c *Conn) handleCrypto(space wire.Space, f *wire.Frame) error {
+	if c.spaces[space] == nil {
+		return nil // an earlier frame of the packet completed the handshake
+	}
 	s := &c.spaces[space].crypto
 	end := f.Offset + uint64(len(f.Data))
 	if end > s.recv.ReadOffset()+maxCryptoBuffer {
@@ -283,7 +284,7 @@ func (c *Conn) handleHandshakeEvent(ev *handshake.Event) (err error) {
 // handlePeerParams checks the peer's transport parameters against the
 // connection IDs that were seen (RFC 9000, Section 7.3) and takes them over.
 func (c *Conn) handlePeerParams(b []byte) error {
-	p := &c.hs.peer
+	p := new(wire.TransportParameters)
 	if err := wire.ParseTransportParameters(b, !c.client, p); err != nil {
 		return fromWireErr(err)
 	}
@@ -324,6 +325,7 @@ func (c *Conn) handlePeerParams(b []byte) error {
 	c.peerMaxAckDelay = time.Duration(p.MaxAckDelay) * time.Millisecond
 	c.loss.SetMaxAckDelay(c.peerMaxAckDelay)
 	c.loss.SetAckDelayExponent(p.AckDelayExponent)
+	c.paths.peerMax = p.MaxUDPPayloadSize
 	for _, path := range c.paths.list {
 		path.mtu.setPeerMax(p.MaxUDPPayloadSize)
 	}
@@ -405,10 +407,10 @@ func (c *Conn) discardSpace(space wire.Space) {
 		c.keys.handshakeSeal, c.keys.handshakeOpen = nil, nil
 	}
 	c.loss.Discard(space)
-	s := &c.spaces[space]
+	s := c.spaces[space]
 	s.crypto.recv.Discard()
 	s.crypto.send.Discard()
-	s.acks = recovery.AckTracker{}
+	c.spaces[space] = nil
 }
 
 // handleHandshakeDone takes HANDSHAKE_DONE (RFC 9000, Section 19.20).

@@ -218,5 +218,6 @@ func (c *Conn) hasSpaceData(space wire.Space) bool {
 	if space == wire.SpaceApp {
 		return c.hasAppData()
 	}
-	return c.spaces[space].crypto.due()
+	s := c.spaces[space]
+	return s != nil && s.crypto.due()
 }

@@ -69,6 +69,8 @@ type pathsState struct {
 	active *path
 	last   *path // the path that was active and validated before active
 	probes int   // packets with recPathProbe in flight
+
+	peerMax uint64 // the peer's max_udp_payload_size, once it is known
 }
 
 // addPath makes a path, in the place of an unused one when there are too many.
@@ -78,7 +80,7 @@ func (c *Conn) addPath(remote netip.AddrPort, local netip.Addr, socket uint32) *
 	p.rp = c.newRecoveryPath()
 	p.mtu.init(&c.cfg)
 	if c.hs.havePeer {
-		p.mtu.setPeerMax(c.hs.peer.MaxUDPPayloadSize)
+		p.mtu.setPeerMax(s.peerMax)
 	}
 	if len(s.list) >= maxPaths {
 		for _, q := range s.list {

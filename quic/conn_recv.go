@@ -168,7 +168,7 @@ func (c *Conn) recvShort(in *inbound, pkt []byte) {
 		}
 		return
 	}
-	s := &c.spaces[wire.SpaceApp]
+	s := c.spaces[wire.SpaceApp]
 	pn, payload, updated, err := c.keys.app.Open(pkt, 1+n, s.acks.Next(), c.now, drainPTOs*c.pto())
 	if err != nil {
 		c.onOpenError(err)
@@ -203,7 +203,7 @@ func (c *Conn) onOpenError(err error) {
 // onPacket processes the frames of an authentic packet.
 func (c *Conn) onPacket(in *inbound, space wire.Space, t wire.PacketType, dst []byte, pn uint64, payload []byte) {
 	c.stats.PacketsReceived++
-	s := &c.spaces[space]
+	s := c.spaces[space]
 	newest := pn >= s.acks.Next()
 	if len(payload) == 0 {
 		c.fail(transportErr(ProtocolViolation, 0, "packet without frames")) // RFC 9000, Section 12.4
@@ -217,7 +217,10 @@ func (c *Conn) onPacket(in *inbound, space wire.Space, t wire.PacketType, dst []
 	}
 	p := in.path
 	eliciting, probing := false, true
-	f := &c.frame
+	if c.frame == nil {
+		c.frame = new(wire.Frame)
+	}
+	f := c.frame
 	for len(payload) > 0 {
 		n, err := wire.ParseFrame(payload, t, f)
 		if err != nil {

@@ -34,4 +34,6 @@ func (c *Conn) maybeRest() {
 	c.restedAt = c.busyAt()
 	c.keys.app.Rest(c.now)
 	c.loss.Rest()
+	c.strs.rest()
+	c.frame, c.out = nil, outState{}
 }

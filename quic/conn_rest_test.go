@@ -11,8 +11,8 @@ import (
 // hangs on an established connection that is idle and has no streams. They are a
 // little above what it is. Who has to raise them raises the memory of a server with many connections.
 const (
-	maxConnSize = 5376
-	maxIdleConn = 10 << 10
+	maxConnSize = 3456
+	maxIdleConn = 7 << 10
 )
 
 // idlePair is a pair whose connections rest.

@@ -22,6 +22,26 @@ func beforeFinished(t *testing.T) *script {
 	return s
 }
 
+// TestFramesAfterFinished has frames follow the client's Finished in its packet: by then
+// there is no Handshake space any more.
+func TestFramesAfterFinished(t *testing.T) {
+	for name, frames := range map[string][]byte{
+		"CRYPTO": cryptoFrame(0, []byte{1}),
+		"ACK":    wire.AppendAck(nil, []wire.Range{{Start: 0, End: 1}}, 0, nil, 100),
+		"PING":   {wire.FramePing},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScript(t, scriptOptions{}, true)
+			s.after = frames
+			s.startPeer()
+			s.finish()
+			if err := s.conn.Err(); err != nil || !s.conn.Confirmed() {
+				t.Errorf("confirmed %v, %v", s.conn.Confirmed(), err)
+			}
+		})
+	}
+}
+
 // TestHandshakePackets sends in Handshake packets what must not be there.
 func TestHandshakePackets(t *testing.T) {
 	for name, test := range map[string]struct {

@@ -38,7 +38,7 @@ type outPacket struct {
 
 // outState has the packets of the datagram that is being written.
 type outState struct {
-	packets [wire.NumSpaces]outPacket
+	packets *[wire.NumSpaces]outPacket // memory for them; nil at rest
 	n       int
 }
 
@@ -246,6 +246,9 @@ func (c *Conn) sealDatagram(b []byte, p *path) int {
 
 // begin enters a packet whose header b ends with.
 func (o *outState) begin(space wire.Space, pn uint64, start, pnOff, pnLen, lengthOff int) *outPacket {
+	if o.packets == nil {
+		o.packets = new([wire.NumSpaces]outPacket)
+	}
 	k := &o.packets[o.n]
 	*k = outPacket{space: space, pn: pn, start: start, pnOff: pnOff, pnLen: pnLen, lengthOff: lengthOff}
 	return k
@@ -264,7 +267,7 @@ func (o *outState) end(k *outPacket, b []byte) []byte {
 
 // writeLong appends an Initial or Handshake packet if there is any to send.
 func (c *Conn) writeLong(b []byte, p *path, space wire.Space, limit int, data bool) []byte {
-	s := &c.spaces[space]
+	s := c.spaces[space]
 	probe := c.loss.Probes(space) > 0
 	eliciting := probe || data && s.crypto.due()
 	if !eliciting && !s.acks.Due(c.now) || limit-len(b) < minPacketRoom {
@@ -318,7 +321,7 @@ func (c *Conn) appendAck(b []byte, k *outPacket, limit int) []byte {
 
 // writeShort appends a 1-RTT packet if there is any to send.
 func (c *Conn) writeShort(b []byte, p *path, limit int, data bool) []byte {
-	s := &c.spaces[wire.SpaceApp]
+	s := c.spaces[wire.SpaceApp]
 	probe := c.loss.Probes(wire.SpaceApp) > 0
 	eliciting := probe || data && c.hasAppData()
 	if !eliciting && !s.acks.Due(c.now) || limit-len(b) < minPacketRoom {

@@ -24,6 +24,9 @@ type streamsState struct {
 
 	send, lost, ctl, read, write stream.Queue[*streamState]
 
+	// The peer's initial_max_stream_data: of the streams that it opens, of those that we open, of unidirectional ones.
+	peerBidiLocal, peerBidiRemote, peerUni uint64
+
 	sendWindow stream.SendWindow
 	recvWindow stream.RecvWindow
 	received   uint64 // sum of the ends of what was received on each stream
@@ -65,6 +68,8 @@ func (s *streamsState) init(cfg *Config) {
 // onPeerParams takes the peer's limits (RFC 9000, Section 18.2).
 func (s *streamsState) onPeerParams(p *wire.TransportParameters) {
 	s.sendWindow.Raise(p.InitialMaxData)
+	s.peerBidiLocal, s.peerBidiRemote = p.InitialMaxStreamDataBidiLocal, p.InitialMaxStreamDataBidiRemote
+	s.peerUni = p.InitialMaxStreamDataUni
 	s.own[Bidi].limit = p.InitialMaxStreamsBidi
 	s.own[Uni].limit = p.InitialMaxStreamsUni
 }
@@ -94,6 +99,13 @@ func (s *streamsState) close() {
 	}
 }
 
+// rest lets go of the queues' memory.
+func (s *streamsState) rest() {
+	for _, q := range []*stream.Queue[*streamState]{&s.send, &s.lost, &s.ctl, &s.read, &s.write} {
+		q.Rest()
+	}
+}
+
 // newStream makes the state of a stream.
 func (c *Conn) newStream(id StreamID) *streamState {
 	st := &streamState{id: id, urgency: defaultUrgency}
@@ -102,14 +114,13 @@ func (c *Conn) newStream(id StreamID) *streamState {
 	st.send.done = id.Dir() == Uni && !local
 	st.recv.done = id.Dir() == Uni && local
 	if !st.send.done {
-		peer := &c.hs.peer
 		switch {
 		case id.Dir() == Uni:
-			st.send.window.Init(peer.InitialMaxStreamDataUni)
+			st.send.window.Init(c.strs.peerUni)
 		case local:
-			st.send.window.Init(peer.InitialMaxStreamDataBidiRemote)
+			st.send.window.Init(c.strs.peerBidiRemote)
 		default:
-			st.send.window.Init(peer.InitialMaxStreamDataBidiLocal)
+			st.send.window.Init(c.strs.peerBidiLocal)
 		}
 	}
 	if !st.recv.done {

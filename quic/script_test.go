@@ -23,6 +23,7 @@ type script struct {
 	conn   *Conn
 	client bool // the peer is the client
 	hs     handshake.Handshaker
+	after  []byte                   // frames at the end of each Handshake packet
 	params wire.TransportParameters // of the Conn
 	done   bool                     // the peer's handshake is complete
 
@@ -237,6 +238,9 @@ func (s *script) packet(typ wire.PacketType, frames ...[]byte) []byte {
 	var payload []byte
 	for _, f := range frames {
 		payload = append(payload, f...)
+	}
+	if typ == wire.PacketHandshake {
+		payload = append(payload, s.after...)
 	}
 	const pnLen = 4
 	space := wire.SpaceInitial

@@ -24,3 +24,13 @@ type Stats struct {
 	PacingRate                             uint64 // bytes per second
 	PathMTU                                int    // bytes of UDP payload
 }
+
+// counters are those of Stats that the Conn itself counts.
+type counters struct {
+	PacketsSent, PacketsReceived, PacketsDropped                   uint64
+	BytesSent, BytesReceived                                       uint64
+	StreamBytesSent, StreamBytesRetransmitted, StreamBytesReceived uint64
+	DatagramsSent, DatagramsReceived, DatagramsDropped             uint64
+	StreamsOpened, StreamsAccepted                                 uint64
+	KeyUpdates, PathChanges                                        uint64
+}

@@ -145,7 +145,7 @@ func TestOptimisticAck(t *testing.T) {
 func TestAckOfSkippedInOneOfManyRanges(t *testing.T) {
 	w := newConfirmed(t)
 	var pns []uint64
-	for w.rec.skips.number < 3 {
+	for len(w.rec.skips.pn) < 3 {
 		pns = append(pns, w.send(app))
 	}
 	pns = append(pns, w.send(app))

@@ -43,7 +43,7 @@ func (r *Recovery[S]) CheckInvariants() error {
 	if r.touched != nil {
 		return fmt.Errorf("paths were not flushed")
 	}
-	if !slices.IsSorted(r.skips.pn[:r.skips.number]) || r.skips.at < r.spaces[wire.SpaceApp].next {
+	if !slices.IsSorted(r.skips.pn) || r.skips.at < r.spaces[wire.SpaceApp].next {
 		return fmt.Errorf("skipped numbers out of order")
 	}
 	if r.threshold < packetThreshold || r.threshold > maxPacketThreshold {

@@ -159,7 +159,7 @@ func (m *model) detectLost(space wire.Space) {
 		}
 		d := l.pn - p.pn
 		if space == wire.SpaceApp {
-			for _, s := range m.rec.skips.pn[:m.rec.skips.number] {
+			for _, s := range m.rec.skips.pn {
 				if s > p.pn && s < l.pn {
 					d--
 				}

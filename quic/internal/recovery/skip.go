@@ -22,10 +22,9 @@ const (
 // before the window has doubled; as there is not more than about one, it costs
 // next to nothing.
 type skips struct {
-	rng    *rand.Rand
-	at     uint64 // the next number to skip
-	pn     [keptSkips]uint64
-	number int // of those in pn, which are ascending
+	rng *rand.Rand
+	at  uint64   // the next number to skip
+	pn  []uint64 // ascending; at most keptSkips
 }
 
 func (s *skips) init(rng *rand.Rand) {
@@ -41,18 +40,19 @@ func (s *skips) schedule(pn uint64, window int) {
 
 // skip enters the number at which to skip, and chooses the next one.
 func (s *skips) skip(window int) {
-	if s.number == keptSkips {
-		copy(s.pn[:], s.pn[1:])
-		s.number--
+	if s.pn == nil {
+		s.pn = make([]uint64, 0, keptSkips)
 	}
-	s.pn[s.number] = s.at
-	s.number++
+	if len(s.pn) == keptSkips {
+		s.pn = s.pn[:copy(s.pn, s.pn[1:])]
+	}
+	s.pn = append(s.pn, s.at)
 	s.schedule(s.at, window)
 }
 
 // oldest returns the oldest number that is remembered, or pn if that is less.
 func (s *skips) oldest(pn uint64) uint64 {
-	if s.number > 0 {
+	if len(s.pn) > 0 {
 		return min(pn, s.pn[0])
 	}
 	return pn
@@ -61,7 +61,7 @@ func (s *skips) oldest(pn uint64) uint64 {
 // before returns the number before limit that is as many packets that were sent
 // before largest as limit is numbers.
 func (s *skips) before(limit, largest uint64) uint64 {
-	for i := s.number - 1; i >= 0 && s.pn[i]+1 >= limit && limit > 0; i-- {
+	for i := len(s.pn) - 1; i >= 0 && s.pn[i]+1 >= limit && limit > 0; i-- {
 		if s.pn[i] < largest {
 			limit--
 		}
@@ -71,13 +71,13 @@ func (s *skips) before(limit, largest uint64) uint64 {
 
 // has tells whether pn was skipped.
 func (s *skips) has(pn uint64) bool {
-	_, ok := slices.BinarySearch(s.pn[:s.number], pn)
+	_, ok := slices.BinarySearch(s.pn, pn)
 	return ok
 }
 
 // acked tells whether a skipped number is in one of the ranges, which are descending.
 func (s *skips) acked(rs []ranges.Range) bool {
-	i := s.number - 1
+	i := len(s.pn) - 1
 	for _, r := range rs {
 		for i >= 0 && s.pn[i] >= r.End {
 			i--

@@ -42,7 +42,8 @@ type Queue[T any] struct {
 
 	// rings has the incremental members of each urgency, in rings linked both ways:
 	// the one whose turn is next, or nil. Bit u of inRing tells that rings[u] is not nil.
-	rings  [urgencies]*Node[T]
+	// It is made when it is needed.
+	rings  *[urgencies]*Node[T]
 	inRing uint8
 
 	// Bit u of ringTurn tells that in urgency u it is the turn of an incremental member.
@@ -66,6 +67,9 @@ func (q *Queue[T]) Push(n *Node[T], urgency uint8, incremental bool, id uint64) 
 		q.heap = append(q.heap, n)
 		q.up(len(q.heap)-1, n)
 		return
+	}
+	if q.rings == nil {
+		q.rings = new([urgencies]*Node[T])
 	}
 	first := q.rings[n.urgency]
 	if first == nil {
@@ -162,6 +166,13 @@ func (q *Queue[T]) removeAt(i int) {
 		q.down(i, m)
 	case last == 0 && cap(q.heap) > 4*keepCap:
 		q.heap = nil // that was a crowd
+	}
+}
+
+// Rest lets go of the memory of a queue that is empty.
+func (q *Queue[T]) Rest() {
+	if q.n == 0 {
+		q.heap, q.rings = nil, nil
 	}
 }
 

@@ -119,7 +119,11 @@ func (q *Queue[T]) check() {
 			panic("heap out of order")
 		}
 	}
-	for u, first := range q.rings {
+	rings := q.rings
+	if rings == nil {
+		rings = new([urgencies]*Node[T])
+	}
+	for u, first := range rings {
 		if (first != nil) != (q.inRing>>u&1 != 0) {
 			panic("wrong bits")
 		}
