@@ -56,6 +56,11 @@ func (s *strand) tryRun() bool {
 	}
 }
 
+// tryHold holds an idle strand for a moment, in which no turn begins: who holds it may
+// use what is the strand's, and then calls finish. It returns false if a turn
+// is due or under way, or if the turns are a handshake goroutine's.
+func (s *strand) tryHold() bool { return s.word.CompareAndSwap(strandIdle, strandRunning) }
+
 // runOwned begins a turn of the handshake goroutine, whose turn is due.
 func (s *strand) runOwned() { s.word.Store(strandOwned | strandRunning) }
 

@@ -1,6 +1,7 @@
 package frittata
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -11,13 +12,14 @@ import (
 // A model of the runtime: wakers change something and mark, workers run turns.
 func TestStrandOneTurnAtATimeAndNoLostWakeup(t *testing.T) {
 	leak.Check(t)
-	const wakers, wakes, workers = 16, 2000, 3
+	const wakers, wakes, workers, holders = 16, 2000, 3, 2
 	var s strand
 	var made, seen atomic.Int64 // changes, and those that a turn has seen
 	var turns atomic.Int64
 	inTurn := 0 // no atomic: the race detector finds two turns at a time
 	queue := make(chan struct{}, wakers*wakes)
-	var workersDone, wakersDone sync.WaitGroup
+	var workersDone, wakersDone, holdersDone sync.WaitGroup
+	var done atomic.Bool
 	for range workers {
 		workersDone.Go(func() {
 			for range queue {
@@ -40,6 +42,24 @@ func TestStrandOneTurnAtATimeAndNoLostWakeup(t *testing.T) {
 			}
 		})
 	}
+	for range holders {
+		holdersDone.Go(func() {
+			for !done.Load() {
+				if !s.tryHold() {
+					runtime.Gosched()
+					continue
+				}
+				if inTurn != 0 {
+					t.Error("held in a turn")
+				}
+				inTurn++
+				inTurn--
+				if s.finish(false) {
+					queue <- struct{}{}
+				}
+			}
+		})
+	}
 	for range wakers {
 		wakersDone.Go(func() {
 			for range wakes {
@@ -51,6 +71,8 @@ func TestStrandOneTurnAtATimeAndNoLostWakeup(t *testing.T) {
 		})
 	}
 	wakersDone.Wait()
+	done.Store(true)
+	holdersDone.Wait()
 	for s.word.Load()&strandState != strandIdle {
 		if seen.Load() == made.Load() && len(queue) == 0 && s.word.Load()&strandState == strandQueued {
 			t.Fatal("queued, but in no queue")
@@ -96,11 +118,22 @@ func TestStrandStates(t *testing.T) {
 		t.Fatal("no other turn, though there is more to do")
 	}
 
+	s.finish(false)
+	if !s.tryHold() || s.tryHold() || s.tryRun() {
+		t.Fatal("an idle strand is held once, and does not run meanwhile")
+	}
+	s.mark()
+	if !s.finish(false) || s.tryHold() {
+		t.Fatal("a mark was lost to a hold, or a queued strand is held")
+	}
+	s.tryRun()
+	s.finish(false)
+
 	s.runOwned()
 	if s.finish(false) {
 		t.Fatal("no turn was due")
 	}
-	if s.tryRun() {
+	if s.tryRun() || s.tryHold() {
 		t.Fatal("somebody else runs an owned strand")
 	}
 	if enqueue, owned := s.mark(); !enqueue || !owned {

@@ -35,8 +35,24 @@ func (c *Conn) setTimer(now time.Time) {
 	c.timer.Reset(wait)
 }
 
-// onTimer runs on a goroutine of its own.
+// onTimer runs on a goroutine of its own. Most timers fire in vain: what they were
+// set for has happened, and the deadline has moved on. Then the timer is set anew
+// here, without a turn.
 func (c *Conn) onTimer() {
-	c.timerFired.Store(true)
-	c.Wake()
+	if !c.strand.tryHold() {
+		// The turn that is due, or else one after that which is under way, sees to it.
+		c.timerFired.Store(true)
+		c.Wake()
+		return
+	}
+	c.armed = time.Time{}
+	now := time.Now()
+	due := !c.deadline.IsZero() && !now.Before(c.deadline)
+	if !due && !c.deadline.IsZero() {
+		c.armed = c.deadline
+		c.timer.Reset(c.deadline.Sub(now))
+	}
+	if c.strand.finish(due) {
+		c.t.queue.push(c)
+	}
 }
