@@ -16,8 +16,9 @@ const (
 
 // streamsState has the connection's streams and what they share.
 type streamsState struct {
-	live map[StreamID]*streamState
-	last *streamState // of the previous look-up
+	live  map[StreamID]*streamState
+	last  *streamState // of the previous look-up
+	spare spareStreams
 
 	own  [2]ownStreams  // by Dir
 	peer [2]peerStreams // by Dir
@@ -76,6 +77,7 @@ func (s *streamsState) onPeerParams(p *wire.TransportParameters) {
 
 // closeSending frees what only an open connection needs of its streams.
 func (s *streamsState) closeSending() {
+	s.spare = spareStreams{}
 	for _, st := range s.live {
 		st.send.buf.Discard()
 		s.send.Remove(&st.sendNode)
@@ -99,8 +101,9 @@ func (s *streamsState) close() {
 	}
 }
 
-// rest lets go of the queues' memory.
+// rest lets go of the queues' memory, and of what is kept for streams to come.
 func (s *streamsState) rest() {
+	s.spare = spareStreams{}
 	for _, q := range []*stream.Queue[*streamState]{&s.send, &s.lost, &s.ctl, &s.read, &s.write} {
 		q.Rest()
 	}
@@ -108,7 +111,11 @@ func (s *streamsState) rest() {
 
 // newStream makes the state of a stream.
 func (c *Conn) newStream(id StreamID) *streamState {
-	st := &streamState{id: id, urgency: defaultUrgency}
+	st := c.strs.spare.take(c)
+	if st == nil {
+		st = new(streamState)
+	}
+	st.id, st.urgency = id, defaultUrgency
 	st.sendNode.Value, st.lostNode.Value, st.ctlNode.Value, st.readNode.Value, st.writeNode.Value = st, st, st, st, st
 	local := id.ServerInitiated() != c.client
 	st.send.done = id.Dir() == Uni && !local
@@ -251,6 +258,7 @@ func (c *Conn) maybeFinish(st *streamState) {
 	if st.credited {
 		s.peer[st.id.Dir()].lent--
 	}
+	s.spare.put(c, st)
 }
 
 // maybeCredit lets the peer open another stream as soon as nothing but

@@ -41,6 +41,9 @@ func (a *arena[S]) resize(size int) {
 	a.buf = buf
 }
 
+// drop lets go of the memory of an arena that has no frames. The places are counted on.
+func (a *arena[S]) drop() { *a = arena[S]{head: a.end, end: a.end, open: a.end} }
+
 // reset forgets the frames of the packet that is being built.
 func (a *arena[S]) reset() {
 	a.clear(a.end, a.open)

@@ -103,7 +103,7 @@ func (r *Recovery[S]) trim() {
 			sp.packets = packetRing{}
 		}
 		if len(sp.frames.buf) > minArena {
-			sp.frames = arena[S]{}
+			sp.frames.drop()
 		}
 	}
 }

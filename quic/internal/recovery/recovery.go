@@ -182,6 +182,15 @@ func (r *Recovery[S]) PNLen(space wire.Space, pn uint64) int {
 // AddFrame remembers a frame of the packet that is being built.
 func (r *Recovery[S]) AddFrame(space wire.Space, f Frame[S]) { r.spaces[space].frames.add(f) }
 
+// FramesAdded is a mark after the frames that were added so far: see FramesGone.
+func (r *Recovery[S]) FramesAdded(space wire.Space) uint32 { return r.spaces[space].frames.open }
+
+// FramesGone tells whether all frames that were added before the mark was taken are forgotten: nothing
+// will be heard of them any more.
+func (r *Recovery[S]) FramesGone(space wire.Space, mark uint32) bool {
+	return int32(r.spaces[space].frames.head-mark) >= 0 // there are never so many that this goes wrong
+}
+
 // ResetFrames forgets the frames of a packet that is not sent after all.
 func (r *Recovery[S]) ResetFrames(space wire.Space) { r.spaces[space].frames.reset() }
 

@@ -12,7 +12,8 @@ func (r *Recovery[S]) Rest() {
 		if sp.packets.n > 0 || sp.frames.open != sp.frames.end {
 			continue
 		}
-		sp.packets, sp.frames = packetRing{}, arena[S]{}
+		sp.packets = packetRing{}
+		sp.frames.drop()
 		sp.late = nil
 	}
 }

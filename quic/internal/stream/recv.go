@@ -314,10 +314,25 @@ func (r *RecvBuffer) Discard() {
 	if r.head != nil {
 		r.head.Release()
 	}
-	if m := r.more; m != nil {
+	m := r.more
+	if m != nil {
 		for _, p := range m.pages[m.first:] {
 			p.b.Release()
 		}
+		m = m.emptied()
 	}
-	*r = RecvBuffer{read: r.read, cont: r.read, end: r.end, discarded: true}
+	*r = RecvBuffer{read: r.read, cont: r.read, end: r.end, more: m, discarded: true}
+}
+
+// Reuse makes a buffer that was discarded as new, but for memory that it has.
+func (r *RecvBuffer) Reuse() { *r = RecvBuffer{more: r.more} }
+
+// emptied returns m for another use, or nil if it takes much memory.
+func (m *recvMore) emptied() *recvMore {
+	if cap(m.pages) > spareCap || cap(m.ahead) > spareCap {
+		return nil
+	}
+	clear(m.pages)
+	*m = recvMore{pages: m.pages[:0], ahead: m.ahead[:0]}
+	return m
 }

@@ -169,13 +169,14 @@ func FuzzRecvBuffer(f *testing.F) {
 				if err := r.Insert(&pool, end+10, make([]byte, 5), 0); err != nil || r.End() != end+15 {
 					t.Fatalf("End %d after Discard at %d and an Insert", r.End(), end)
 				}
-				if r.check() != 0 || r.Readable() != 0 || r.Read(make([]byte, 10)) != 0 || r.ReadBuf(10) != nil || r.more != nil {
+				if r.check() != 0 || r.Readable() != 0 || r.Read(make([]byte, 10)) != 0 || r.ReadBuf(10) != nil || r.head != nil {
 					t.Fatal("not empty after Discard")
 				}
 				if int(r.ReadOffset()) != m.read {
 					t.Fatal("Discard changed the offset")
 				}
-				return
+				r.Reuse()
+				m = recvModel{}
 			default:
 				// Near where the bytes in order end, near the end of all, or anywhere in the window.
 				n := sc.size()

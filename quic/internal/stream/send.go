@@ -322,12 +322,30 @@ func (s *SendBuffer) Discard() {
 	if s.one != nil {
 		s.one.Release()
 	}
-	if l := s.list; l != nil {
+	l := s.list
+	if l != nil {
 		for _, c := range l.chunks[l.head:] {
 			c.b.Release()
 		}
+		l = l.emptied()
 	}
-	*s = SendBuffer{acked: s.end, next: s.end, end: s.end}
+	*s = SendBuffer{acked: s.end, next: s.end, end: s.end, list: l}
+}
+
+// Reuse makes a buffer that was discarded as new, but for memory that it has.
+func (s *SendBuffer) Reuse() { *s = SendBuffer{list: s.list} }
+
+// spareCap bounds the capacity of each list, in entries, that a buffer keeps when it is discarded.
+const spareCap = 4
+
+// emptied returns the list for another use, or nil if it takes much memory.
+func (l *sendList) emptied() *sendList {
+	if cap(l.chunks) > spareCap || cap(l.out) > spareCap || cap(l.lost) > spareCap {
+		return nil
+	}
+	clear(l.chunks)
+	*l = sendList{chunks: l.chunks[:0], out: l.out[:0], lost: l.lost[:0]}
+	return l
 }
 
 // after returns the index of the first range of set that ends after off.

@@ -106,6 +106,21 @@ func (m *sendModel) lost() (off, n int) {
 	return off, n
 }
 
+// use makes s one that was used before.
+func use(s *SendBuffer, pool *chunk.Pool) {
+	for range 3 {
+		b := pool.Get(1000)
+		b.B = append(b.B, make([]byte, 1000)...)
+		s.WriteBuf(b)
+	}
+	s.OnSent(0, 2500)
+	s.OnAcked(1000, 1000)
+	s.OnLost(0, 500)
+	s.Discard()
+	s.Reuse()
+	s.check()
+}
+
 func FuzzSendBuffer(f *testing.F) {
 	addSeeds(f)
 	f.Fuzz(func(t *testing.T, in []byte) {
@@ -128,6 +143,9 @@ func FuzzSendBuffer(f *testing.F) {
 			m.set(off, n, byteLost, byteSent)
 			m.next = max(m.next, off+n)
 			packets = append(packets, sent{off, n})
+		}
+		if len(in)%2 == 0 {
+			use(&s, &pool)
 		}
 		in = in[:min(len(in), 1<<12)]
 		for sc := script(in); len(sc) > 0; {
@@ -207,7 +225,7 @@ func FuzzSendBuffer(f *testing.F) {
 		s.check()
 		s.OnAcked(0, int(end))
 		s.OnLost(0, int(end))
-		if _, n := s.Lost(); n != 0 || s.Unsent() != 0 || s.Held() != 0 || s.End() != end || !s.AllAcked() || s.list != nil {
+		if _, n := s.Lost(); n != 0 || s.Unsent() != 0 || s.Held() != 0 || s.End() != end || !s.AllAcked() || s.one != nil {
 			t.Fatal("not empty after Discard")
 		}
 	})
