@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/frittata-go/frittata/internal/chunk"
 	"github.com/frittata-go/frittata/quic"
 	"github.com/frittata-go/frittata/udp"
 )
@@ -49,7 +50,7 @@ type Tunnel struct {
 
 	// Of the outer strand.
 	scratch []byte
-	sending *quic.Buffer // what found the connection's queue full
+	sending []byte // the datagram that is being handed over; not empty: it found the connection's queue full
 }
 
 var (
@@ -187,17 +188,17 @@ func (t *Tunnel) read(m []udp.Message) (n int, deadline time.Time, err error) {
 		return 0, time.Time{}, errTunnelClosed
 	}
 	for n < len(m) {
-		b := t.in.pop()
+		b := t.in.front()
 		if b == nil {
 			break
 		}
-		msg := udp.Message{Buf: m[n].Buf, Segment: len(b.B), Remote: t.remote, Local: t.local.Addr()}
-		msg.N = copy(msg.Buf, b.B)
-		msg.Truncated = msg.N < len(b.B)
-		b.Release()
-		for next := t.in.front(); next != nil && len(next.B) == msg.Segment && len(msg.Buf)-msg.N >= msg.Segment; next = t.in.front() {
-			msg.N += copy(msg.Buf[msg.N:], next.B)
-			t.in.pop().Release()
+		msg := udp.Message{Buf: m[n].Buf, Segment: len(b), Remote: t.remote, Local: t.local.Addr()}
+		msg.N = copy(msg.Buf, b)
+		msg.Truncated = msg.N < len(b)
+		t.in.pop()
+		for next := t.in.front(); next != nil && len(next) == msg.Segment && len(msg.Buf)-msg.N >= msg.Segment; next = t.in.front() {
+			msg.N += copy(msg.Buf[msg.N:], next)
+			t.in.pop()
 		}
 		m[n] = msg
 		n++
@@ -286,22 +287,22 @@ func (t *Tunnel) ProcessWrites(c *quic.Conn) error {
 		return nil
 	}
 	for {
-		b := t.sending
-		t.sending = nil
-		if b == nil {
+		if len(t.sending) == 0 {
 			t.mu.Lock()
-			b = t.out.pop()
+			if b := t.out.front(); b != nil {
+				t.sending = append(t.sending, b...)
+				t.out.pop()
+			}
 			t.mu.Unlock()
 		}
-		if b == nil {
+		if len(t.sending) == 0 {
 			return nil
 		}
-		err := c.SendDatagram(b.B)
+		err := c.SendDatagram(t.sending)
 		if errors.Is(err, quic.ErrDatagramQueueFull) {
-			t.sending = b // there is a turn when there is room
-			return nil
+			return nil // there is a turn when there is room
 		}
-		b.Release()
+		t.sending = t.sending[:0]
 		if _, large := errors.AsType[*quic.DatagramTooLargeError](err); large {
 			t.mu.Lock()
 			t.dropped++
@@ -316,11 +317,7 @@ func (t *Tunnel) ProcessWrites(c *quic.Conn) error {
 
 // OnClose closes the Tunnel with its outer connection.
 func (t *Tunnel) OnClose(*quic.Conn, error) {
-	if t.sending != nil {
-		t.sending.Release()
-		t.sending = nil
-	}
-	t.scratch = nil
+	t.sending, t.scratch = nil, nil
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.outer = nil
@@ -330,8 +327,7 @@ func (t *Tunnel) OnClose(*quic.Conn, error) {
 
 // datagramFIFO is a queue of datagrams that is bounded in bytes.
 type datagramFIFO struct {
-	list []*quic.Buffer
-	head int
+	list chunk.Queue
 	size int // overhead included
 }
 
@@ -340,44 +336,26 @@ func (q *datagramFIFO) push(p []byte) bool {
 	if q.size+len(p)+tunnelOverhead > tunnelQueue {
 		return false
 	}
-	if q.head > 32 && q.head > len(q.list)/2 {
-		n := copy(q.list, q.list[q.head:])
-		clear(q.list[n:])
-		q.list, q.head = q.list[:n], 0
-	}
-	b := sharedBuffers.Get(len(p))
-	b.B = append(b.B, p...)
-	q.list = append(q.list, b)
+	q.list.Push(&sharedBuffers, p)
 	q.size += len(p) + tunnelOverhead
 	return true
 }
 
-// front returns the first datagram, nil if there is none.
-func (q *datagramFIFO) front() *quic.Buffer {
-	if q.head == len(q.list) {
+// front returns the first datagram, nil if there is none. It is valid until it is popped.
+func (q *datagramFIFO) front() []byte {
+	if q.list.Empty() {
 		return nil
 	}
-	return q.list[q.head]
+	return q.list.Front()
 }
 
-// pop takes it out.
-func (q *datagramFIFO) pop() *quic.Buffer {
-	b := q.front()
-	if b == nil {
-		return nil
-	}
-	q.list[q.head] = nil
-	q.head++
-	if q.head == len(q.list) {
-		q.list, q.head = q.list[:0], 0
-	}
-	q.size -= len(b.B) + tunnelOverhead
-	return b
+// pop takes it out. There has to be one.
+func (q *datagramFIFO) pop() {
+	q.size -= len(q.list.Front()) + tunnelOverhead
+	q.list.Pop()
 }
 
 func (q *datagramFIFO) clear() {
-	for b := q.pop(); b != nil; b = q.pop() {
-		b.Release()
-	}
-	q.list = nil
+	q.list.Clear()
+	q.size = 0
 }

@@ -89,7 +89,7 @@ func TestFloods(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			most := int64(200 << 10)
 			if strings.Contains(name, "DATAGRAM") {
-				most += 2 * defaultDatagramQueue
+				most += defaultDatagramQueue / 2 // empty and tiny ones count for more than they take
 			}
 			s := flood(t, scriptOptions{}, packets, most, frames)
 			if n := s.conn.OpenStreams(); n > 400 {

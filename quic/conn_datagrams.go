@@ -16,45 +16,26 @@ const datagramOverhead = 64
 
 // datagramQueue is a FIFO of datagrams, bounded in bytes by its users.
 type datagramQueue struct {
-	list []*chunk.Buffer
-	head int
+	list chunk.Queue
 	size int // bytes, overhead included
 }
 
-func (q *datagramQueue) push(b *chunk.Buffer) {
-	if q.head > 32 && q.head > len(q.list)/2 {
-		n := copy(q.list, q.list[q.head:])
-		clear(q.list[n:])
-		q.list, q.head = q.list[:n], 0
-	}
-	q.list = append(q.list, b)
-	q.size += len(b.B) + datagramOverhead
+func (q *datagramQueue) push(pool *chunk.Pool, p []byte) {
+	q.list.Push(pool, p)
+	q.size += len(p) + datagramOverhead
 }
 
-func (q *datagramQueue) front() *chunk.Buffer {
-	if q.head == len(q.list) {
-		return nil
-	}
-	return q.list[q.head]
-}
+func (q *datagramQueue) empty() bool { return q.list.Empty() }
 
-// pop takes the front out and returns it.
-func (q *datagramQueue) pop() *chunk.Buffer {
-	b := q.list[q.head]
-	q.list[q.head] = nil
-	q.head++
-	if q.head == len(q.list) {
-		q.list, q.head = q.list[:0], 0
-	}
-	q.size -= len(b.B) + datagramOverhead
-	return b
+// pop takes the front out.
+func (q *datagramQueue) pop() {
+	q.size -= len(q.list.Front()) + datagramOverhead
+	q.list.Pop()
 }
 
 func (q *datagramQueue) clear() {
-	for q.front() != nil {
-		q.pop().Release()
-	}
-	q.list = nil
+	q.list.Clear()
+	q.size = 0
 }
 
 // datagramState has the DATAGRAM frames of both directions (RFC 9221).
@@ -100,9 +81,7 @@ func (c *Conn) SendDatagram(p []byte) error {
 		s.full = true
 		return ErrDatagramQueueFull
 	}
-	b := c.cfg.Buffers.Get(len(p))
-	b.B = append(b.B, p...)
-	s.send.push(b)
+	s.send.push(c.cfg.Buffers, p)
 	return nil
 }
 
@@ -110,13 +89,12 @@ func (c *Conn) SendDatagram(p []byte) error {
 // not fit is lost. ok is false if there is none.
 func (c *Conn) ReadDatagram(p []byte) (n int, ok bool) {
 	s := &c.dgrams
-	if s.recv.front() == nil {
+	if s.recv.empty() {
 		s.told = false
 		return 0, false
 	}
-	b := s.recv.pop()
-	n = copy(p, b.B)
-	b.Release()
+	n = copy(p, s.recv.list.Front())
+	s.recv.pop()
 	return n, true
 }
 
@@ -133,9 +111,7 @@ func (c *Conn) handleDatagram(f *wire.Frame) error {
 		c.stats.DatagramsDropped++
 		return nil
 	}
-	b := c.cfg.Buffers.Get(len(f.Data))
-	b.B = append(b.B, f.Data...)
-	s.recv.push(b)
+	s.recv.push(c.cfg.Buffers, f.Data)
 	if !s.told {
 		s.told = true
 		c.events.set(EventDatagramReadable)
@@ -147,28 +123,29 @@ func (c *Conn) handleDatagram(f *wire.Frame) error {
 // size bytes, whether the next DATAGRAM frame fits another one of that size.
 // Then a train goes on with it, though larger packets would fit the path.
 func (c *Conn) datagramFits(p *path, size int) bool {
-	d := c.dgrams.send.front()
-	if d == nil || c.out.n != 1 || c.out.packets[0].space != wire.SpaceApp {
+	if c.dgrams.send.empty() || c.out.n != 1 || c.out.packets[0].space != wire.SpaceApp {
 		return false
 	}
-	return 1+p.dst.Len()+c.out.packets[0].pnLen+wire.DatagramHeaderLen(len(d.B))+len(d.B)+protect.Overhead <= size
+	n := len(c.dgrams.send.list.Front())
+	return 1+p.dst.Len()+c.out.packets[0].pnLen+wire.DatagramHeaderLen(n)+n+protect.Overhead <= size
 }
 
 // appendDatagrams writes as many queued datagrams as fit below limit.
 func (c *Conn) appendDatagrams(b []byte, limit int) []byte {
 	s := &c.dgrams
-	for d := s.send.front(); d != nil; d = s.send.front() {
-		if limit-len(b) < wire.DatagramHeaderLen(len(d.B))+len(d.B) {
-			if len(d.B) <= c.DatagramLimit() {
+	for !s.send.empty() {
+		d := s.send.list.Front()
+		if limit-len(b) < wire.DatagramHeaderLen(len(d))+len(d) {
+			if len(d) <= c.DatagramLimit() {
 				break // it fits the next packet
 			}
 			// The path takes less than when it was queued.
-			s.send.pop().Release()
+			s.send.pop()
 			continue
 		}
-		b = wire.AppendDatagramHeader(b, len(d.B))
-		b = append(b, d.B...)
-		s.send.pop().Release()
+		b = wire.AppendDatagramHeader(b, len(d))
+		b = append(b, d...)
+		s.send.pop()
 		c.stats.DatagramsSent++
 	}
 	if s.full && s.send.size <= c.cfg.DatagramQueue/2 {

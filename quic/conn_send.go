@@ -363,7 +363,7 @@ func (c *Conn) writeShort(b []byte, p *path, limit int, data bool) []byte {
 func (c *Conn) hasAppData() bool {
 	s := &c.strs
 	return s.ctl.Len() > 0 || s.lost.Len() > 0 || s.send.Len() > 0 && s.sendWindow.Available() > 0 ||
-		c.dgrams.send.front() != nil || c.hasConnControl()
+		!c.dgrams.send.empty() || c.hasConnControl()
 }
 
 // hasConnControl tells whether a control frame of the connection itself is due.
@@ -386,7 +386,7 @@ func (c *Conn) appendAppFrames(b []byte, limit int, pn uint64) []byte {
 	if c.strs.lost.Len() > 0 {
 		b = c.appendLostData(b, limit, pn)
 	}
-	if c.dgrams.send.front() != nil {
+	if !c.dgrams.send.empty() {
 		b = c.appendDatagrams(b, limit)
 	}
 	if c.strs.send.Len() > 0 {
