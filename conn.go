@@ -19,6 +19,9 @@ type Conn struct {
 	// Of the run queue, under its mutex.
 	inQueue bool
 
+	// Of the wheel, under its mutex.
+	wheel wheelEntry
+
 	// Of the router.
 	firstRun, lastRun int32 // what the batch has for this connection: indices of router.runs, plus 1
 
@@ -29,17 +32,16 @@ type Conn struct {
 	w           *worker   // whose turn it is
 	budget      budget    // what is left of it in this turn
 	deadline    time.Time // of io, as of the last turn; zero: none
-	armed       time.Time // when timer will fire; zero: it will not
-	timer       *time.Timer
-	cause       error // what a callback returned, or that it panicked
-	closing     bool  // OnClose was called
-	told        bool  // closed is closed
-	noted       bool  // noteReady was called
-	dialing     bool  // counts as a client's handshake; of its goroutine
-	halfOpen    bool  // counts as a handshake under way; of its goroutine
-	connected   bool  // info is there
-	established bool  // OnEstablished was called
-	maxWritable int   // the most that io.Writable has been
+	armed       time.Time // when the timer will fire; zero: it will not
+	cause       error     // what a callback returned, or that it panicked
+	closing     bool      // OnClose was called
+	told        bool      // closed is closed
+	noted       bool      // noteReady was called
+	dialing     bool      // counts as a client's handshake; of its goroutine
+	halfOpen    bool      // counts as a handshake under way; of its goroutine
+	connected   bool      // info is there
+	established bool      // OnEstablished was called
+	maxWritable int       // the most that io.Writable has been
 
 	timerFired atomic.Bool
 	paused     atomic.Bool // no callback before Resume

@@ -38,13 +38,15 @@ func (q *runQueue) init(start func()) {
 	q.start = start
 }
 
-// push adds a strand that mark or finish has queued. Any goroutine may call it.
-func (q *runQueue) push(c *Conn) {
+// push adds strands that mark or finish has queued. Any goroutine may call it.
+func (q *runQueue) push(cs ...*Conn) {
 	now := time.Now()
 	q.mu.Lock()
-	q.add(c)
+	for _, c := range cs {
+		q.add(c)
+	}
 	if !q.awake || now.Sub(q.seen) > q.lag {
-		q.call(1)
+		q.call(len(cs))
 	}
 	q.mu.Unlock()
 }

@@ -27,32 +27,25 @@ func (c *Conn) setTimer(now time.Time) {
 		return
 	}
 	c.armed = d
-	wait := max(d.Sub(now), 0)
-	if c.timer == nil {
-		c.timer = time.AfterFunc(wait, c.onTimer)
-		return
-	}
-	c.timer.Reset(wait)
+	c.t.wheel.set(c, now, d)
 }
 
-// onTimer runs on a goroutine of its own. Most timers fire in vain: what they were
-// set for has happened, and the deadline has moved on. Then the timer is set anew
-// here, without a turn.
-func (c *Conn) onTimer() {
+// onTimer is called when the timer has fired, by no worker. Most timers fire in
+// vain: what they were set for has happened, and the deadline has moved on. Then the
+// timer is set anew here, without a turn. It returns true if a turn is due, and
+// the caller has to see to it that somebody runs it.
+func (c *Conn) onTimer(now time.Time) (enqueue bool) {
 	if !c.strand.tryHold() {
 		// The turn that is due, or else one after that which is under way, sees to it.
 		c.timerFired.Store(true)
 		c.Wake()
-		return
+		return false
 	}
 	c.armed = time.Time{}
-	now := time.Now()
 	due := !c.deadline.IsZero() && !now.Before(c.deadline)
 	if !due && !c.deadline.IsZero() {
 		c.armed = c.deadline
-		c.timer.Reset(c.deadline.Sub(now))
+		c.t.wheel.set(c, now, c.deadline)
 	}
-	if c.strand.finish(due) {
-		c.t.queue.push(c)
-	}
+	return c.strand.finish(due)
 }

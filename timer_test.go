@@ -11,6 +11,7 @@ import (
 func timedConn(at, deadline time.Duration) *Conn {
 	t := new(Transport)
 	t.queue.init(func() {})
+	t.wheel.init()
 	c := newConn(t, nil, netip.AddrPort{})
 	c.strand.tryHold()
 	now := time.Now()
@@ -18,7 +19,7 @@ func timedConn(at, deadline time.Duration) *Conn {
 	if deadline != 0 {
 		c.deadline = now.Add(deadline)
 	}
-	c.timer = time.AfterFunc(at, c.onTimer)
+	t.wheel.set(c, now, c.armed)
 	c.strand.finish(false)
 	return c
 }
@@ -26,7 +27,7 @@ func timedConn(at, deadline time.Duration) *Conn {
 func TestTimerThatFiresInVainIsSetAnewWithoutATurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := timedConn(10*time.Millisecond, 25*time.Millisecond)
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(10*time.Millisecond + wheelTick)
 		synctest.Wait()
 		if !c.strand.tryHold() {
 			t.Fatal("a turn is due before the deadline")
@@ -52,9 +53,9 @@ func TestTimerThatFiresInVainIsSetAnewWithoutATurn(t *testing.T) {
 func TestTimerWithoutADeadlineIsNotSetAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := timedConn(time.Millisecond, 0)
-		time.Sleep(time.Millisecond)
+		time.Sleep(time.Millisecond + wheelTick)
 		synctest.Wait()
-		if !c.strand.tryHold() || !c.armed.IsZero() || c.timer.Stop() {
+		if !c.strand.tryHold() || !c.armed.IsZero() || c.wheel.set {
 			t.Error("something is to come")
 		}
 	})
@@ -64,7 +65,7 @@ func TestTimerThatFiresInATurnLeavesAWakeUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := timedConn(time.Millisecond, time.Hour)
 		c.strand.tryRun()
-		time.Sleep(time.Millisecond)
+		time.Sleep(time.Millisecond + wheelTick)
 		synctest.Wait()
 		if !c.timerFired.Load() {
 			t.Error("the next turn does not learn that the timer has fired")

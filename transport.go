@@ -29,6 +29,7 @@ type Transport struct {
 	buffers     *chunk.Pool
 	router      *router
 	queue       runQueue
+	wheel       wheel // the timers of the connections
 	stats       counters
 	wg          sync.WaitGroup // all goroutines but timers'
 	handshakes  atomic.Int64   // of a server, under way
@@ -150,6 +151,7 @@ func newTransport(s Socket, cfg *Config) (*Transport, error) {
 	t.maxSegments = max(s.Caps().MaxSegments, 1)
 	t.spills = runtime.GOMAXPROCS(0) > 1
 	t.queue.init(t.startRunner)
+	t.wheel.init()
 	t.router = newRouter(t)
 	return t, nil
 }

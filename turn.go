@@ -313,9 +313,7 @@ func (c *Conn) noteEstablished() {
 
 // vanish ends the strand: the connection is gone.
 func (c *Conn) vanish() {
-	if c.timer != nil {
-		c.timer.Stop()
-	}
+	c.t.wheel.stop(c)
 	c.mu.Lock()
 	c.gone = true
 	box := c.box
