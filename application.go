@@ -9,8 +9,9 @@ import (
 )
 
 // Application is what a connection does. Its methods are called on the
-// connection's strand, one at a time, and must not block: a callback that waits
-// keeps other connections waiting too. They may use the quic.Conn in every way
+// connection's strand, one at a time, and should not block: a callback that waits
+// keeps other connections waiting too, until after 10 to 20 ms another goroutine goes on
+// with those; its own connection waits for it. They may use the quic.Conn in every way
 // but keep it for use outside of a callback: other goroutines get there with
 // [Conn.Do] only.
 //

@@ -30,6 +30,8 @@ type Conn struct {
 	io          *quic.IO
 	app         Application
 	w           *worker   // whose turn it is
+	out         *Duty     // in a callback: what it keeps from being done
+	yield       bool      // the callback has called Yield
 	budget      budget    // what is left of it in this turn
 	deadline    time.Time // of io, as of the last turn; zero: none
 	armed       time.Time // when the timer will fire; zero: it will not

@@ -2,7 +2,6 @@ package frittata
 
 import (
 	"slices"
-	"sync/atomic"
 	"time"
 )
 
@@ -20,109 +19,41 @@ type Errand interface {
 	Run(d *Duty)
 }
 
-// Duty is what a goroutine that runs an [Errand] has to do besides: to run turns and,
-// if it is the router, to read the socket. Its methods may be called by any goroutine.
-type Duty struct {
-	w     *worker
-	state atomic.Uint32
-	since atomic.Int64 // when the errand began, in nanoseconds since watchEpoch
-}
-
-// The states of a Duty. Whoever changes dutyAway has the worker's memory from then on.
-const (
-	dutyHeld  uint32 = iota
-	dutyAway         // its goroutine runs an errand
-	dutyTaken        // and another one has taken over
-)
-
-const (
-	// errandTick is how often somebody looks whether an errand blocks, while there
-	// are errands. A look may have to wake a thread, so there are few.
-	errandTick = 2 * time.Millisecond
-	// errandLag is how long an errand may take.
-	errandLag = 500 * time.Microsecond
-	// errandQuiet is after how many looks without any errand the looking ends.
-	errandQuiet = 10
-)
-
-var watchEpoch = time.Now()
-
-// errands are those of a worker.
-type errands struct {
-	list   []Errand
-	duty   *Duty
-	onward func() // what a goroutine does that has taken over, after the errands that are left
-
-	// Of the watch over them.
-	current atomic.Pointer[Duty]
-	count   atomic.Uint64 // of errands that began
-	armed   atomic.Bool
-	timer   *time.Timer
-	seen    uint64 // of count, by the watch
-	quiet   int    // looks since then
-}
-
 // Lend has e run by the goroutine of the turn that is under way: when all
 // connections that got packets have had their ProcessReads, and before any has its
-// ProcessWrites. It returns false where that cannot be, as in the turns of a handshake.
-// Lending the same twice in a row is lending it once, so e has to be comparable, as
+// ProcessWrites. It returns false where that cannot be, as in the turns of a handshake, and in a callback that
+// has taken too long. Lending the same twice in a row is lending it once, so e has to be comparable, as
 // pointers are. Callbacks only.
 func (c *Conn) Lend(e Errand) bool {
 	c.guard.check()
-	w := c.w
-	if w == nil || w.errands == nil {
+	d := c.out
+	if d == nil || !d.back(dutyCallback) {
 		return false
 	}
-	l := &w.errands.list
+	l := &c.w.duties.errands
 	if n := len(*l); n == 0 || (*l)[n-1] != e {
 		*l = append(*l, e)
 	}
+	d.leave(dutyCallback)
 	return true
 }
-
-// HandOver leaves the duties to another goroutine. An Errand that is about to
-// block calls it. It does nothing if that has happened already.
-func (d *Duty) HandOver() {
-	if d.state.Load() == dutyAway && d.state.CompareAndSwap(dutyAway, dutyTaken) {
-		go d.w.takeOver()
-	}
-}
-
-// Lost tells whether another goroutine has the duties: the errand returns then as soon as it can.
-func (d *Duty) Lost() bool { return d.state.Load() == dutyTaken }
-
-// initErrands makes errands possible in the worker's turns. onward goes on after
-// those that are left.
-func (w *worker) initErrands(onward func()) {
-	e := &errands{onward: onward, duty: &Duty{w: w}}
-	e.current.Store(e.duty)
-	w.errands = e
-	e.timer = time.AfterFunc(time.Hour, w.lookAtErrand)
-	e.timer.Stop()
-}
-
-// endErrands is called when the worker is no more.
-func (w *worker) endErrands() { w.errands.timer.Stop() }
 
 // runErrands runs what callbacks have lent the goroutine for. It returns false if
 // its duties are another's now: then nothing of the worker may be touched any more.
 func (w *worker) runErrands() (held bool) {
-	d := w.errands.duty
+	s := w.duties
+	d := s.duty
 	for _, c := range w.list {
 		c.guard.leave()
 	}
-	w.errands.count.Add(1)
-	if !w.errands.armed.Load() && w.errands.armed.CompareAndSwap(false, true) {
-		w.errands.timer.Reset(errandTick)
-	}
-	for len(w.errands.list) > 0 {
-		e := w.errands.list[0]
+	s.lend()
+	for len(s.errands) > 0 {
+		e := s.errands[0]
 		d.since.Store(int64(time.Since(watchEpoch)))
-		d.state.Store(dutyAway) // from here on the list may be another's
 		if !d.run(e) {
 			return false
 		}
-		w.errands.list = slices.Delete(w.errands.list, 0, 1)
+		s.errands = slices.Delete(s.errands, 0, 1)
 	}
 	for _, c := range w.list {
 		c.guard.enter()
@@ -139,51 +70,13 @@ func (d *Duty) run(e Errand) (held bool) {
 		}
 		if v := recover(); v != nil {
 			_ = d.w.t.panicked(v) // nobody waits for it
-			held = d.state.CompareAndSwap(dutyAway, dutyHeld)
+			held = d.back(dutyErrand)
 			return
 		}
 		d.HandOver()
 	}()
+	d.leave(dutyErrand)
 	e.Run(d)
 	ended = false
-	return d.state.CompareAndSwap(dutyAway, dutyHeld)
-}
-
-// takeOver is the goroutine that has the duties of one whose errand blocks.
-func (w *worker) takeOver() {
-	w.t.stats.takeOvers.Add(1)
-	w.errands.duty = &Duty{w: w}
-	w.errands.current.Store(w.errands.duty)
-	for _, c := range w.list {
-		c.guard.enter()
-	}
-	w.errands.onward()
-}
-
-// lookAtErrand takes over from an errand that blocks.
-func (w *worker) lookAtErrand() {
-	e := w.errands
-	d := e.current.Load()
-	switch d.state.Load() {
-	case dutyAway:
-		e.quiet = 0
-		if time.Since(watchEpoch)-time.Duration(d.since.Load()) > errandLag {
-			d.HandOver()
-		}
-	case dutyHeld:
-		e.quiet++
-		if n := e.count.Load(); n != e.seen {
-			e.seen, e.quiet = n, 0
-		}
-		if e.quiet < errandQuiet {
-			break
-		}
-		e.quiet = 0
-		e.armed.Store(false)
-		// One that has begun meanwhile has found it armed.
-		if e.count.Load() == e.seen || !e.armed.CompareAndSwap(false, true) {
-			return
-		}
-	}
-	e.timer.Reset(errandTick)
+	return d.back(dutyErrand)
 }

@@ -143,29 +143,44 @@ func TestErrandCloses(t *testing.T) {
 	}
 }
 
-// The watch over errands ends when there are none any more.
-func TestErrandWatchEnds(t *testing.T) {
+// The watch over errands and callbacks ends when there are none any more.
+func TestWatchEnds(t *testing.T) {
 	w := &worker{t: &Transport{}}
-	w.initErrands(func() { t.Error("somebody took over") })
-	e := w.errands
+	w.initDuties(func() { t.Error("somebody took over") })
+	s := w.duties
+	look := func() {
+		s.look()
+		s.timer.Stop()
+	}
 	for range 3 {
-		w.errands.list = append(w.errands.list, &errandFunc{func(*Duty) {}})
+		s.beginRun()
+		s.errands = append(s.errands, &errandFunc{func(*Duty) {}})
 		if !w.runErrands() {
 			t.Fatal("the duties are lost")
 		}
-		if !e.armed.Load() {
+		s.timer.Stop()
+		if !s.armed.Load() || !s.quick.Load() {
 			t.Fatal("nobody watches")
 		}
-		e.timer.Stop()
 		for range errandQuiet {
-			w.lookAtErrand()
-			e.timer.Stop()
-			if !e.armed.Load() {
-				t.Fatal("the watch ends at once")
+			look()
+			if !s.quick.Load() {
+				t.Fatal("the watch is slow at once")
 			}
 		}
-		w.lookAtErrand()
-		if e.armed.Load() {
+		for range 3 {
+			look()
+			if s.quick.Load() || !s.armed.Load() {
+				t.Fatal("the watch does not become slow, or ends while turns are run")
+			}
+		}
+		s.endRun()
+		look()
+		if !s.armed.Load() {
+			t.Error("the watch ends at once")
+		}
+		look()
+		if s.armed.Load() {
 			t.Error("the watch does not end")
 		}
 	}

@@ -21,15 +21,15 @@ func (c *Conn) runHandshake() {
 	t := c.t
 	defer t.wg.Done()
 	hs := c.hs
-	w := &worker{t: t}
+	w := &worker{t: t, computes: true}
 	defer w.release()
 	// The connection has a timeout of its own. This one is for a callback of
 	// tls.Config that does not return: it frees whoever waits for the handshake.
 	limit := time.AfterFunc(hs.timeout()+handshakeGrace, c.giveUp)
 	defer limit.Stop()
-	enterHandshake()
+	w.enterSlot()
 	if err := c.begin(); err != nil {
-		leaveHandshake()
+		w.leaveSlot()
 		c.stillborn(err)
 		return
 	}
@@ -43,8 +43,8 @@ func (c *Conn) runHandshake() {
 			c.endHandshake()
 			c.strand.disown()
 		}
-		requeue := c.turnOut(w)
-		leaveHandshake()
+		requeue, _ := c.turnOut(w)
+		w.leaveSlot()
 		switch {
 		case last && requeue:
 			t.queue.push(c)
@@ -60,7 +60,7 @@ func (c *Conn) runHandshake() {
 				return
 			}
 		}
-		enterHandshake()
+		w.enterSlot()
 		c.strand.runOwned()
 	}
 }

@@ -69,27 +69,41 @@ func (c *Conn) keep(r *run) {
 	c.mu.Unlock()
 }
 
-// takeMail takes what waits for the strand, as far as the budget of the turn goes: the
-// packets of the inbox, and the functions of Do. What is left is for the next turn.
-func (c *Conn) takeMail(w *worker) {
+// mail is what waits for the strand.
+type mail struct {
+	box  []boxed
+	cmds []func(*quic.Conn)
+}
+
+// takeMail takes the mail, as far as the budget of the turn goes: the packets of the inbox, which
+// the connection gets at once, and the functions of Do. What is left is for the next turn.
+func (c *Conn) takeMail(w *worker) (m mail) {
 	if !c.mail.Load() {
-		return
+		return m
 	}
 	c.mu.Lock()
-	box, cmds := c.takeBox(), c.takeCommands()
+	m.box, m.cmds = c.takeBox(), c.takeCommands()
 	c.mail.Store(len(c.box)+len(c.cmds) > 0)
 	c.mu.Unlock()
-	for i := range box {
-		box[i].recv(c, w)
-		box[i].buf.Release()
+	if w.computes && len(m.box) > 0 {
+		w.enterSlot()
 	}
-	for _, fn := range cmds {
+	for i := range m.box {
+		m.box[i].recv(c, w)
+		m.box[i].buf.Release()
+	}
+	return m
+}
+
+// runCommands runs the functions.
+func (c *Conn) runCommands(m mail) {
+	for _, fn := range m.cmds {
 		if err := c.command(fn); err != nil {
 			c.fail(err)
 		}
 	}
-	if cap(box) > 0 || cap(cmds) > 0 {
-		c.giveBack(box, cmds)
+	if cap(m.box) > 0 || cap(m.cmds) > 0 {
+		c.giveBack(m)
 	}
 }
 
@@ -152,15 +166,15 @@ func (c *Conn) shutBox() []boxed {
 const keptEntries = 16
 
 // giveBack lets the lists be used again, unless they are large.
-func (c *Conn) giveBack(box []boxed, cmds []func(*quic.Conn)) {
-	clear(box)
-	clear(cmds)
+func (c *Conn) giveBack(m mail) {
+	clear(m.box)
+	clear(m.cmds)
 	c.mu.Lock()
-	if c.box == nil && cap(box) <= keptEntries {
-		c.box = box[:0]
+	if c.box == nil && cap(m.box) <= keptEntries {
+		c.box = m.box[:0]
 	}
-	if c.cmds == nil && cap(cmds) <= keptEntries {
-		c.cmds = cmds[:0]
+	if c.cmds == nil && cap(m.cmds) <= keptEntries {
+		c.cmds = m.cmds[:0]
 	}
 	c.mu.Unlock()
 }

@@ -7,4 +7,5 @@ type strandGuard struct{}
 
 func (*strandGuard) enter() {}
 func (*strandGuard) leave() {}
+func (*strandGuard) take()  {}
 func (*strandGuard) check() {}

@@ -24,6 +24,9 @@ func (g *strandGuard) leave() {
 	g.goroutine.Store(0)
 }
 
+// take makes the turn one of this goroutine.
+func (g *strandGuard) take() { g.goroutine.Store(goroutineID()) }
+
 func (g *strandGuard) check() {
 	if g.goroutine.Load() != goroutineID() {
 		panic("frittata: what belongs to a connection's strand was used outside of a callback")

@@ -143,7 +143,9 @@ func (c *Conn) noteClosed(now time.Time) {
 		c.logFailed(r)
 	}
 	if m := c.t.cfg.Metrics; m != nil {
+		c.callOut()
 		m.ConnClosed(r)
+		c.callBack()
 	}
 }
 

@@ -46,7 +46,7 @@ func newRouter(t *Transport) *router {
 	r := &router{worker: worker{t: t, router: true}}
 	r.msgs = make([]udp.Message, receiveBatch)
 	r.bufs = make([]*[receiveBuffer]byte, receiveBatch)
-	r.initErrands(r.onward)
+	r.initDuties(r.onward)
 	return r
 }
 
@@ -57,12 +57,12 @@ func (r *router) serve() {
 	}
 	r.end()
 	r.t.queue.leave()
-	r.t.wg.Done()
+	r.t.wg.Add(-workerCount)
 }
 
-// onward goes on with turns after their errands.
+// onward goes on with turns that another goroutine has begun.
 func (r *router) onward() {
-	if r.runOn() {
+	if r.goOn() {
 		r.serve()
 	}
 }
@@ -146,7 +146,7 @@ func (r *router) rest() {
 // kept by whoever used it.
 func (r *router) end() {
 	r.rest()
-	r.endErrands()
+	r.duties.end()
 	r.runs, r.due, r.replies, r.replyBytes = nil, nil, nil, nil
 	if b := r.bufs[0]; b != nil {
 		receiveBuffers.Put(b)

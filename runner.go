@@ -5,8 +5,8 @@ import "runtime"
 // runner runs the strands that the router does not get to.
 func (t *Transport) runner() {
 	w := &worker{t: t}
-	w.initErrands(func() {
-		if w.runOn() {
+	w.initDuties(func() {
+		if w.goOn() {
 			w.handBack()
 			w.serve()
 		}
@@ -24,8 +24,8 @@ func (w *worker) serve() {
 		}
 		w.due = t.queue.next(w.due)
 		if len(w.due) == 0 {
-			w.endErrands()
-			t.wg.Done()
+			w.duties.end()
+			t.wg.Add(-workerCount)
 			return
 		}
 		// Whoever woke the strand may have more to say, and others too.

@@ -14,6 +14,23 @@ var handshakeSlots = newSlots(runtime.GOMAXPROCS(0))
 func enterHandshake() { handshakeSlots.enter() }
 func leaveHandshake() { handshakeSlots.leave() }
 
+// enterSlot has the worker of a handshake hold a slot. The packets that come of the
+// cryptography are sent with it, so that they do not wait for one again.
+func (w *worker) enterSlot() {
+	if !w.slot {
+		enterHandshake()
+		w.slot = true
+	}
+}
+
+// leaveSlot lets go of it, if it is held.
+func (w *worker) leaveSlot() {
+	if w.slot {
+		w.slot = false
+		leaveHandshake()
+	}
+}
+
 // slots is a semaphore that serves in the order of arrival and tells how long that takes.
 type slots struct {
 	start time.Time

@@ -34,6 +34,7 @@ type Stats struct {
 	InboxDropped      uint64 // bytes that found the inbox of a busy connection full
 	Spilled           uint64 // turns that the router left to others
 	TakeOvers         uint64 // errands that blocked, so that another goroutine took over: see Errand
+	CallbacksBlocked  uint64 // callbacks of Applications and Metrics that took more than 10 to 20 ms, so that another goroutine took over what else there was to do
 	Panics            uint64 // of Applications, their functions and errands, of tls.Config's callbacks, of Metrics and Logger
 	TooManyConns      uint64 // connections that MaxConns kept out
 	TooManyHandshakes uint64 // and those that MaxHandshakes, MaxPending or Admission did
@@ -57,7 +58,7 @@ type counters struct {
 	trains, sent, bytesSent          atomic.Uint64
 	writeErrors, unsent, readErrors  atomic.Uint64
 	inboxDropped, spilled, panics    atomic.Uint64
-	takeOvers                        atomic.Uint64
+	takeOvers, blocked               atomic.Uint64
 	tooManyConns, tooManyHandshakes  atomic.Uint64
 	forwarded, shields               atomic.Uint64
 	acceptedFlights, droppedPending  atomic.Uint64
@@ -90,6 +91,7 @@ func (t *Transport) Stats() Stats {
 		InboxDropped:        n.inboxDropped.Load(),
 		Spilled:             n.spilled.Load(),
 		TakeOvers:           n.takeOvers.Load(),
+		CallbacksBlocked:    n.blocked.Load(),
 		Panics:              n.panics.Load(),
 		TooManyConns:        n.tooManyConns.Load(),
 		TooManyHandshakes:   n.tooManyHandshakes.Load(),

@@ -99,7 +99,7 @@ func startTransport(s Socket, cfg *Config) (*Transport, error) {
 // start has the router begin.
 func (t *Transport) start() {
 	t.noteOpened()
-	t.wg.Add(1)
+	t.wg.Add(workerCount)
 	go t.router.serve()
 }
 
@@ -182,10 +182,14 @@ func setDefault[T comparable](p *T, v T) {
 	}
 }
 
+// workerCount is what the router, and a runner, counts for in wg: there is one more, for a
+// goroutine that has to take over.
+const workerCount = 2
+
 // startRunner is called with the queue's mutex held, and while there are
 // goroutines in wg.
 func (t *Transport) startRunner() {
-	t.wg.Add(1)
+	t.wg.Add(workerCount)
 	go t.runner()
 }
 

@@ -19,10 +19,11 @@ const (
 type budget struct{ datagrams, commands int }
 
 // turnIn is the first phase of a turn: what came in, and what the application makes of it.
-func (c *Conn) turnIn(w *worker) {
+// It returns whose turn it is then: see callBack.
+func (c *Conn) turnIn(w *worker) (by *worker) {
 	c.enter(w)
 	c.budget = budget{turnDatagrams, turnCommands}
-	c.takeMail(w)
+	m := c.takeMail(w)
 	if w.router {
 		if c.budget.datagrams > 0 {
 			c.takeRuns(w)
@@ -31,19 +32,24 @@ func (c *Conn) turnIn(w *worker) {
 		}
 	}
 	c.handleTimer(w)
+	// From here on it may be another's.
+	c.runCommands(m)
 	c.reads()
+	return c.w
 }
 
 // turnOut is the second phase: what the application has to say, and what goes out.
-// If it returns true the strand needs another turn.
-func (c *Conn) turnOut(w *worker) (requeue bool) {
+// It returns whether the strand needs another turn, and whose turn it was in the end.
+func (c *Conn) turnOut(w *worker) (requeue bool, by *worker) {
 	if c.strand.takeMark() {
-		c.takeMail(w)
+		m := c.takeMail(w)
 		c.handleTimer(w)
+		c.runCommands(m)
 		c.reads()
 	}
 	c.writes()
 	c.maybeClosed()
+	w = c.w
 	writable := c.io.Writable()
 	c.maxWritable = max(c.maxWritable, writable)
 	more := c.flush(w)
@@ -52,13 +58,14 @@ func (c *Conn) turnOut(w *worker) (requeue bool) {
 	more = more || c.io.Writable() > writable
 	// So is what the budget has left.
 	more = more || c.mail.Load()
-	gone := c.settle(w)
+	gone := c.settle()
+	by = c.w
 	c.leave()
 	if gone {
 		// The strand stays as it is: nobody will begin a turn any more.
-		return false
+		return false, by
 	}
-	return c.strand.finish(more)
+	return c.strand.finish(more), by
 }
 
 // enter and leave mark what the worker does for the connection.
@@ -91,7 +98,7 @@ func (c *Conn) reads() {
 		// SetApplication may have come since the turn began, and Resume after it. It
 		// has to be found, behind however many others.
 		c.budget.commands = maxCommands
-		c.takeMail(c.w)
+		c.runCommands(c.takeMail(c.w))
 		if c.qc.Err() != nil {
 			return
 		}
@@ -122,38 +129,44 @@ func (c *Conn) writes() {
 // The callbacks, with their panics made errors.
 
 func (c *Conn) onEstablished() (err error) {
-	defer c.recovered(&err)
+	defer c.called(&err)
+	c.callOut()
 	return c.app.OnEstablished(c.qc, *c.info)
 }
 
 func (c *Conn) processReads() (err error) {
-	defer c.recovered(&err)
+	defer c.called(&err)
+	c.callOut()
 	return c.app.ProcessReads(c.qc)
 }
 
 func (c *Conn) processWrites() (err error) {
-	defer c.recovered(&err)
+	defer c.called(&err)
+	c.callOut()
 	return c.app.ProcessWrites(c.qc)
 }
 
 func (c *Conn) onClose(cause error) (err error) {
-	defer c.recovered(&err)
+	defer c.called(&err)
+	c.callOut()
 	c.app.OnClose(c.qc, cause)
 	return nil
 }
 
 // command runs a function of Do.
 func (c *Conn) command(fn func(*quic.Conn)) (err error) {
-	defer c.recovered(&err)
+	defer c.called(&err)
+	c.callOut()
 	fn(c.qc)
 	return nil
 }
 
-// recovered makes a panic the callback's error. It is deferred.
-func (c *Conn) recovered(err *error) {
+// called ends a callback, and makes a panic its error. It is deferred.
+func (c *Conn) called(err *error) {
 	if v := recover(); v != nil {
 		*err = c.t.panicked(v, "remote", c.RemoteAddr())
 	}
+	c.callBack()
 }
 
 // fail closes the connection because a callback failed.
@@ -245,7 +258,7 @@ func (c *Conn) applyRoutes(r quic.RouteChanges) {
 }
 
 // settle is the end of a turn. It returns true if the connection is gone.
-func (c *Conn) settle(w *worker) (gone bool) {
+func (c *Conn) settle() (gone bool) {
 	c.publishRoutes()
 	if r := c.qc.RemoteAddr(); r != c.remote {
 		c.mu.Lock()
@@ -255,7 +268,7 @@ func (c *Conn) settle(w *worker) (gone bool) {
 	if c.closing {
 		if !c.told {
 			c.told = true
-			c.noteClosed(w.now)
+			c.noteClosed(c.w.now)
 			c.noteReady()
 			close(c.closed)
 			c.t.connClosed(c)
@@ -267,7 +280,7 @@ func (c *Conn) settle(w *worker) (gone bool) {
 		c.vanish()
 		return true
 	}
-	c.setTimer(w.now)
+	c.setTimer(c.w.now)
 	return false
 }
 
@@ -307,7 +320,9 @@ func (c *Conn) noteEstablished() {
 	c.mu.Unlock()
 	c.t.stats.handshakesDone.Add(1)
 	if m := c.t.cfg.Metrics; m != nil {
+		c.callOut()
 		m.ConnEstablished(c.info)
+		c.callBack()
 	}
 }
 

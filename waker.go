@@ -32,7 +32,5 @@ func (w Waker) Wake() {
 // ProcessWrites, and their words go out with this turn. Callbacks only.
 func (c *Conn) Yield() {
 	c.guard.check()
-	if c.w != nil {
-		c.w.yield = true
-	}
+	c.yield = true
 }

@@ -28,7 +28,12 @@ type worker struct {
 	due     []*Conn       // those that need another turn
 	in      quic.Datagram // scratch space of run.recv
 	out     udp.Train     // and of writeTrain
-	errands *errands      // nil if its turns have none
+	stage   stage
+	pos     int     // of list: see stage
+	duties  *duties // what others may take over; nil in a handshake, and for a turn that is left of one that was taken over
+
+	computes bool // it is a handshake's
+	slot     bool // and holds a slot of those that compute
 }
 
 // hold gets the worker its buffer.
@@ -47,49 +52,92 @@ func (w *worker) release() {
 }
 
 // run has a turn of each strand in w.list, all of which are running. What needs
-// another turn is in w.due afterwards. It returns false if another goroutine is the worker now: see Errand.
-func (w *worker) run() bool {
-	w.runIn()
-	return w.runOn()
-}
-
-// runIn is the first phase of the turns.
-func (w *worker) runIn() {
+// another turn is in w.due afterwards. It returns false if another goroutine is the worker now: then
+// nothing of it may be touched any more.
+func (w *worker) run() (held bool) {
 	w.hold()
 	w.now = time.Now()
 	w.due = w.due[:0]
-	for i, c := range w.list {
-		if w.router && i > 0 && w.late(i) {
-			w.spill(i, len(w.list), true)
-			w.list = w.list[:i]
-			break
-		}
-		c.turnIn(w)
-	}
-	w.t.stats.turns.Add(uint64(len(w.list)))
+	w.stage, w.pos = stageIn, 0
+	w.duties.beginRun()
+	return w.goOn()
 }
 
-// runOn is what comes after it: the errands, and the second phase.
-func (w *worker) runOn() bool {
-	if w.errands != nil && len(w.errands.list) > 0 && !w.runErrands() {
+// stage is how far the turns of w.list are.
+type stage uint8
+
+const (
+	stageIn      stage = iota // the first phase of that at w.pos, and of those behind it
+	stageErrands              // what comes between the phases
+	stageOut                  // the second phase of that at w.pos, and of those behind it
+)
+
+// goOn does what is left of run, from w.stage and w.pos on.
+func (w *worker) goOn() (held bool) {
+	if w.stage == stageIn {
+		if !w.runIn() {
+			return false
+		}
+		w.stage = stageErrands
+	}
+	if w.stage == stageErrands {
+		if len(w.duties.errands) > 0 && !w.runErrands() {
+			return false
+		}
+		if w.yield {
+			w.yield, w.stirred = false, true
+			runtime.Gosched()
+		}
+		w.stage, w.pos = stageOut, 0
+	}
+	if !w.runOut() {
 		return false
-	}
-	if w.yield {
-		w.yield, w.stirred = false, true
-		runtime.Gosched()
-	}
-	for i, c := range w.list {
-		w.now = time.Now()
-		if w.router && i > 0 && w.now.Sub(w.read) > w.t.queue.lag && w.canSpill() {
-			w.spill(i, len(w.list), false)
-			break
-		}
-		if c.turnOut(w) {
-			w.due = append(w.due, c)
-		}
 	}
 	clear(w.list)
 	w.list = w.list[:0]
+	w.duties.endRun()
+	return true
+}
+
+// runIn is the first phase of the turns.
+func (w *worker) runIn() (held bool) {
+	t := w.t
+	for ; w.pos < len(w.list); w.pos++ {
+		if w.router && w.pos > 0 && w.late(w.pos) {
+			w.spill(w.pos, len(w.list), true)
+			w.list = w.list[:w.pos]
+			break
+		}
+		c := w.list[w.pos]
+		if by := c.turnIn(w); by != w {
+			t.stats.turns.Add(1)
+			requeue, _ := c.turnOut(by)
+			c.endAlone(by, requeue)
+			return false
+		}
+	}
+	t.stats.turns.Add(uint64(len(w.list)))
+	return true
+}
+
+// runOut is the second phase.
+func (w *worker) runOut() (held bool) {
+	for ; w.pos < len(w.list); w.pos++ {
+		c := w.list[w.pos]
+		w.now = time.Now()
+		if w.router && w.pos > 0 && w.now.Sub(w.read) > w.t.queue.lag && w.canSpill() {
+			w.spill(w.pos, len(w.list), false)
+			break
+		}
+		requeue, by := c.turnOut(w)
+		if by != w {
+			c.endAlone(by, requeue)
+			return false
+		}
+		if requeue {
+			w.due = append(w.due, c)
+		}
+	}
 	return true
 }
 

@@ -76,6 +76,8 @@ var transportFields = append([]field[frittata.Stats]{
 		get: func(s *frittata.Stats) float64 { return float64(s.Spilled) }},
 	{name: "take_overs_total", help: "Errands, such as handlers, that blocked, so that another goroutine took over the turns and the socket.",
 		get: func(s *frittata.Stats) float64 { return float64(s.TakeOvers) }},
+	{name: "callbacks_blocked_total", help: "Callbacks of Applications and Metrics that took more than 10 to 20 ms, so that another goroutine took over all but their own connection.",
+		get: func(s *frittata.Stats) float64 { return float64(s.CallbacksBlocked) }},
 	{name: "inbox_dropped_bytes_total", help: "UDP payload that found the inbox of a busy connection full.",
 		get: func(s *frittata.Stats) float64 { return float64(s.InboxDropped) }},
 	{name: "callback_panics_total", help: "Panics of Applications, of functions of Do, and of callbacks of configurations.",
