@@ -14,29 +14,16 @@ import (
 	"github.com/frittata-go/frittata/udp"
 )
 
-// rounds is a Socket that tells the rounds of its router apart, and notes the most that it was
-// given for one address in one of them.
-type rounds struct {
+// counted is a Socket that counts what is sent to each address.
+type counted struct {
 	*udp.Conn
 	mu   sync.Mutex
-	sent map[netip.AddrPort]sentTrains // in this round
-	most sentTrains
+	sent map[netip.AddrPort]sentTrains
 }
 
 type sentTrains struct{ trains, packets int }
 
-func (s *rounds) TryReadBatch(m []udp.Message) (int, error) {
-	s.mu.Lock()
-	for _, n := range s.sent {
-		s.most.trains = max(s.most.trains, n.trains)
-		s.most.packets = max(s.most.packets, n.packets)
-	}
-	clear(s.sent)
-	s.mu.Unlock()
-	return s.Conn.TryReadBatch(m)
-}
-
-func (s *rounds) WriteTrain(t *udp.Train) (int, error) {
+func (s *counted) WriteTrain(t *udp.Train) (int, error) {
 	s.mu.Lock()
 	n := s.sent[t.Remote]
 	n.trains++
@@ -46,24 +33,25 @@ func (s *rounds) WriteTrain(t *udp.Train) (int, error) {
 	return s.Conn.WriteTrain(t)
 }
 
-// reset forgets what was most.
-func (s *rounds) reset() {
+// take returns what was sent to one address since the call before.
+func (s *counted) take(to netip.AddrPort) sentTrains {
 	s.mu.Lock()
-	clear(s.sent)
-	s.most = sentTrains{}
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	n := s.sent[to]
+	delete(s.sent, to)
+	return n
 }
 
-// listenRounds has a server whose router leaves nothing to runners while it is awake, so that
+// listenCounted has a server whose router leaves nothing to runners while it is awake, so that
 // what it does is the same on a machine that is slow or busy.
-func listenRounds(t *testing.T) (*rounds, *Listener) {
+func listenCounted(t *testing.T) (*counted, *Listener) {
 	t.Helper()
 	leak.Check(t)
 	u, err := udp.Listen("udp4", "127.0.0.1:0", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &rounds{Conn: u, sent: make(map[netip.AddrPort]sentTrains)}
+	s := &counted{Conn: u, sent: make(map[netip.AddrPort]sentTrains)}
 	tr, err := newTransport(s, serverConfig())
 	if err != nil {
 		t.Fatal(err)
@@ -88,18 +76,22 @@ type greedy struct {
 	conn      *Conn
 	turns     atomic.Int64 // of the router
 	begun     bool
-	functions int          // since the turn before
-	most      atomic.Int64 // of these
+	functions int // since the turn before
+	// The most of a turn.
+	mostFunctions, mostTrains, mostPackets atomic.Int64
 }
 
-func newGreedy(work func(g *greedy, c *quic.Conn) error) *greedy {
+func newGreedy(s *counted, work func(g *greedy, c *quic.Conn) error) *greedy {
 	g := new(greedy)
 	g.app.established = func(_ *quic.Conn, info HandshakeInfo) error { g.conn = info.Conn; return nil }
 	g.app.writes = func(c *quic.Conn) error {
 		if g.conn.w.router {
 			g.turns.Add(1)
 		}
-		g.most.Store(max(g.most.Load(), int64(g.functions)))
+		sent := s.take(g.conn.RemoteAddr())
+		g.mostFunctions.Store(max(g.mostFunctions.Load(), int64(g.functions)))
+		g.mostTrains.Store(max(g.mostTrains.Load(), int64(sent.trains)))
+		g.mostPackets.Store(max(g.mostPackets.Load(), int64(sent.packets)))
 		g.functions = 0
 		return work(g, c)
 	}
@@ -113,7 +105,7 @@ func TestFairness(t *testing.T) {
 		name   string
 		work   func(g *greedy, c *quic.Conn) error
 		client func() Application // of the greedy connection; nil: it is idle
-		trains int                // that are sent in some round at least
+		trains int64              // that are sent in some turn at least
 	}{
 		{name: "wakes itself", work: func(g *greedy, _ *quic.Conn) error {
 			g.conn.Wake()
@@ -151,8 +143,8 @@ func TestFairness(t *testing.T) {
 		}, client: func() Application { return &app{established: opener().established, writes: pour} }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s, l := listenRounds(t)
-			g := newGreedy(test.work)
+			s, l := listenCounted(t)
+			g := newGreedy(s, test.work)
 			server := one(t, l, g)
 			var client Application = opener()
 			if test.client != nil {
@@ -167,7 +159,7 @@ func TestFairness(t *testing.T) {
 			const goal = 300 // turns of either
 			done := make(chan struct{})
 			var conn *Conn
-			finished := false
+			finished, same := false, false // same: the turn before was the router's too
 			n, before, most := 0, int64(0), int64(0)
 			other := one(t, l, &app{
 				established: func(_ *quic.Conn, info HandshakeInfo) error { conn = info.Conn; return nil },
@@ -178,14 +170,14 @@ func TestFairness(t *testing.T) {
 					}
 					conn.Wake()
 					if !conn.w.router || turns == 0 {
-						return nil // until both have left the handshake's goroutine, and the runner that came after it
+						// Not until both have left the handshake's goroutine, and the runner that came after it.
+						same = false
+						return nil
 					}
-					if n > 2 {
+					if same {
 						most = max(most, turns-before)
-					} else {
-						s.reset()
 					}
-					before = turns
+					same, before = true, turns
 					if n++; n > goal && turns > goal {
 						finished = true
 						close(done)
@@ -198,19 +190,18 @@ func TestFairness(t *testing.T) {
 			// A runner may have both of them. It leaves them to the router once that one is awake.
 			rouse(t, l.Addr(), done)
 			wait(t, "the other connection has had its turns", done)
-			s.mu.Lock()
-			sent := s.most
-			s.mu.Unlock()
-			t.Logf("%d turns of the greedy one, at most %d between two of the other; in a round at most %+v, %d functions", g.turns.Load(), most, sent, g.most.Load())
+			trains, functions := g.mostTrains.Load(), g.mostFunctions.Load()
+			t.Logf("%d turns of the greedy one, at most %d between two of the other; in a turn at most %d trains of %d packets, %d functions",
+				g.turns.Load(), most, trains, g.mostPackets.Load(), functions)
 			// One in the round of the one, one in the round of the other.
 			if most > 2 {
 				t.Errorf("%d turns of the greedy connection between two turns of the other", most)
 			}
-			if sent.trains > turnTrains || sent.trains < test.trains {
-				t.Errorf("%d trains were sent in a round", sent.trains)
+			if trains > turnTrains || trains < test.trains {
+				t.Errorf("%d trains in a turn", trains)
 			}
-			if g.most.Load() > turnCommands {
-				t.Errorf("%d functions in a turn", g.most.Load())
+			if functions > turnCommands {
+				t.Errorf("%d functions in a turn", functions)
 			}
 		})
 	}
