@@ -41,7 +41,8 @@ const maxGroup = 256
 // first flights are for all of them together. A stateless reset by a client is recognized if it
 // comes to the socket of the connection, which is a matter of chance; else the connection times out.
 func ListenGroup(network, addr string, n int, cfg *Config) (*Listener, error) {
-	if n == 0 {
+	asCan := n == 0
+	if asCan {
 		n = 1
 		if runtime.GOOS == "linux" {
 			n = min(runtime.GOMAXPROCS(0), maxGroup)
@@ -67,6 +68,9 @@ func ListenGroup(network, addr string, n int, cfg *Config) (*Listener, error) {
 		return nil, errShortConnIDs
 	}
 	conns, err := udp.ListenGroup(network, addr, n, &c.UDP)
+	if asCan && errors.Is(err, errors.ErrUnsupported) {
+		return Listen(network, addr, cfg)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -9,19 +9,23 @@ type Caps struct {
 	// GSOReason says why there is no GSO. It is empty if there is.
 	GSOReason string
 
-	// MaxSegments is how many datagrams one system call sends at most, and
-	// MaxTrain how many bytes. Longer trains take several.
+	// MaxSegments is how many datagrams one system call sends at most, be it by GSO or
+	// by Batching, and MaxTrain how many bytes. Longer trains take several.
 	MaxSegments, MaxTrain int
 
 	// GRO means that a Message may be several datagrams.
 	GRO bool
 
+	// Batching means that one system call carries several messages. It becomes false when
+	// the kernel turns out not to have such calls.
+	Batching bool
+
 	// ECN means that ECN marks are read and set. It becomes false when the system
 	// refuses them.
 	ECN bool
 
-	// Pktinfo means that local addresses are read and set. On macOS it becomes false
-	// when the system refuses to set them.
+	// Pktinfo means that local addresses are read and set. It becomes false
+	// when the system refuses to set one that is this host's.
 	Pktinfo bool
 
 	// DF means that no datagram sent is ever fragmented.
@@ -33,6 +37,9 @@ type Caps struct {
 
 	// Timestamps means that Message.Time is told.
 	Timestamps bool
+
+	// DropCount means that Stats.Dropped is counted.
+	DropCount bool
 
 	// TxTime means that the kernel takes release times, though not that it
 	// heeds them. It becomes false when it refuses them.

@@ -22,7 +22,9 @@ type Conn struct {
 	ecn    atomic.Bool            // false for good once marks were refused
 	txTime atomic.Bool            // false for good once release times were refused
 	shield atomic.Bool            // false for good once a filter was refused
-	source atomic.Bool            // false for good once source addresses were refused, which Linux never does
+	source atomic.Bool            // false for good once source addresses were refused
+
+	batching atomic.Bool // false for good once the kernel turned out not to have such calls
 
 	sys      system
 	counters counters
@@ -60,6 +62,7 @@ func newConn(c *net.UDPConn, o *Options, sys system) (*Conn, error) {
 	u.ecn.Store(u.caps.ECN)
 	u.txTime.Store(u.caps.TxTime)
 	u.source.Store(u.caps.Pktinfo)
+	u.batching.Store(u.caps.Batching)
 	u.shield.Store(u.caps.Shield)
 	return u, nil
 }
@@ -90,6 +93,7 @@ func (c *Conn) Caps() Caps {
 	k.TxTime = c.txTime.Load()
 	k.Pktinfo = c.source.Load()
 	k.Shield = c.shield.Load()
+	k.Batching = c.batching.Load()
 	return k
 }
 

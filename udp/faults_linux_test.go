@@ -332,7 +332,7 @@ func TestProbeFaults(t *testing.T) {
 	leak.Check(t)
 	type option struct{ level, opt int }
 	o := &Options{DSCP: 46, Timestamps: true, TxTime: true}
-	all := Caps{GSO: true, GRO: true, ECN: true, Pktinfo: true, DF: true, DSCP: 46, Timestamps: true, TxTime: true, Shield: true}
+	all := Caps{GSO: true, GRO: true, ECN: true, Pktinfo: true, DF: true, DSCP: 46, Timestamps: true, TxTime: true, Shield: true, Batching: true, DropCount: true}
 	without := func(f func(k *Caps)) Caps {
 		k := all
 		f(&k)
@@ -354,7 +354,7 @@ func TestProbeFaults(t *testing.T) {
 		{"udp4", option{unix.SOL_SOCKET, unix.SO_TXTIME}, without(func(k *Caps) { k.TxTime = false })},
 		{"udp4", option{unix.SOL_SOCKET, unix.SO_MARK}, all},
 		{"udp4", option{unix.IPPROTO_IP, unix.IP_RECVORIGDSTADDR}, all},
-		{"udp4", option{unix.SOL_SOCKET, unix.SO_RXQ_OVFL}, all},
+		{"udp4", option{unix.SOL_SOCKET, unix.SO_RXQ_OVFL}, without(func(k *Caps) { k.DropCount = false })},
 		{"udp4", option{unix.SOL_SOCKET, unix.SO_RCVBUFFORCE}, all},
 		{"udp4", option{unix.SOL_SOCKET, unix.SO_RCVBUF}, all},
 		{"udp", option{unix.IPPROTO_IP, unix.IP_TOS}, without(func(k *Caps) { k.DSCP = 0 })},

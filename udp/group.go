@@ -17,7 +17,7 @@ import (
 // datagram goes close the sockets together.
 //
 // More than one socket are possible on Linux alone: with other systems they would not
-// share the load. There, n other than 1 gives an error that wraps [errors.ErrUnsupported].
+// share the load. There, and where Linux cannot do it, n other than 1 gives an error that wraps [errors.ErrUnsupported].
 func ListenGroup(network, addr string, n int, o *Options) ([]*Conn, error) {
 	return listenGroup(network, addr, n, o, system{})
 }
@@ -79,7 +79,7 @@ func listenGroup(network, addr string, n int, o *Options, sys system) ([]*Conn, 
 // share lets other sockets be bound to the same port from now on.
 func (c *Conn) share() error {
 	var err error
-	if e := c.raw.Control(func(fd uintptr) { err = reusePort(fd) }); e != nil {
+	if e := c.raw.Control(func(fd uintptr) { err = setReusePort(fd) }); e != nil {
 		return e
 	}
 	return err

@@ -28,12 +28,15 @@ func listenOn(network, addr string, o *Options, sys system) (*Conn, error) {
 	return adopt(pc.(*net.UDPConn), o, sys)
 }
 
+// setReusePort is reusePort, which tests have fail.
+var setReusePort = reusePort
+
 // prepare returns what sets the options that a socket needs before it is bound or connected.
 func prepare(o *Options, reuse bool) func(_, _ string, raw syscall.RawConn) error {
 	return func(_, _ string, raw syscall.RawConn) (err error) {
 		if e := raw.Control(func(fd uintptr) {
 			if reuse {
-				err = reusePort(fd)
+				err = setReusePort(fd)
 			}
 			if err == nil {
 				err = prepareProxy(int(fd), o)

@@ -19,6 +19,8 @@ type mmsghdr struct {
 type kernel struct {
 	recvmmsg   func(fd uintptr, msgs []mmsghdr) (int, syscall.Errno)
 	sendmmsg   func(fd uintptr, msgs []mmsghdr) (int, syscall.Errno)
+	recvmsg    func(fd uintptr, msg *mmsghdr) syscall.Errno
+	sendmsg    func(fd uintptr, msg *mmsghdr) syscall.Errno
 	setsockopt func(fd, level, opt, value int) error
 	getsockopt func(fd, level, opt int) (int, error)
 	setTxTime  func(fd int) error
@@ -30,6 +32,8 @@ type kernel struct {
 var realKernel = kernel{
 	recvmmsg:   recvmmsg,
 	sendmmsg:   sendmmsg,
+	recvmsg:    recvmsg,
+	sendmsg:    sendmsg,
 	setsockopt: setsockopt,
 	getsockopt: getsockopt,
 	setTxTime:  setTxTime,
@@ -58,6 +62,22 @@ func mmsg(call, fd uintptr, msgs []mmsghdr) (int, syscall.Errno) {
 			return 0, errno
 		}
 		return int(n), 0
+	}
+}
+
+func recvmsg(fd uintptr, msg *mmsghdr) syscall.Errno { return oneMsg(unix.SYS_RECVMSG, fd, msg) }
+
+func sendmsg(fd uintptr, msg *mmsghdr) syscall.Errno { return oneMsg(unix.SYS_SENDMSG, fd, msg) }
+
+// oneMsg is mmsg for a single message.
+func oneMsg(call, fd uintptr, msg *mmsghdr) syscall.Errno {
+	for {
+		n, _, errno := unix.Syscall(call, fd, uintptr(unsafe.Pointer(&msg.hdr)), unix.MSG_DONTWAIT)
+		if errno == unix.EINTR {
+			continue
+		}
+		msg.len = uint32(n)
+		return errno
 	}
 }
 

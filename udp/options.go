@@ -27,6 +27,12 @@ type Options struct {
 	// DisableShield leaves alone which datagrams the kernel takes: [Conn.SetShield] fails.
 	DisableShield bool
 
+	// DisableBatching has each system call carry one message, which with GSO may be a train.
+	DisableBatching bool
+
+	// DisableDropCount has the kernel not tell what it drops: Stats.Dropped stays 0.
+	DisableDropCount bool
+
 	// ReceiveBuffer and SendBuffer are the sizes of the kernel's buffers in
 	// bytes. Zero asks for DefaultBuffer, but leaves a buffer alone that is larger. A
 	// negative size leaves it alone in any case. The kernel may give less:

@@ -2,6 +2,7 @@ package udp
 
 import (
 	"fmt"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -79,7 +80,8 @@ func (c *Conn) probe(fd int, o *Options) error {
 	if !o.DisableDF {
 		c.caps.DF = p.setDF()
 	}
-	p.set(true, unix.SOL_SOCKET, unix.SO_RXQ_OVFL)
+	c.caps.Batching = !o.DisableBatching && k.hasBatching(uintptr(fd))
+	c.caps.DropCount = p.set(!o.DisableDropCount, unix.SOL_SOCKET, unix.SO_RXQ_OVFL)
 	c.caps.ReceiveBuffer, c.caps.ReceiveBufferWanted = p.setBuffer(o.ReceiveBuffer, unix.SO_RCVBUF, unix.SO_RCVBUFFORCE)
 	c.caps.SendBuffer, c.caps.SendBufferWanted = p.setBuffer(o.SendBuffer, unix.SO_SNDBUF, unix.SO_SNDBUFFORCE)
 	c.caps.Shield = p.probeShield(!o.DisableShield)
@@ -90,6 +92,24 @@ func (c *Conn) probe(fd int, o *Options) error {
 		c.sys.clock = startClock()
 	}
 	return p.setProxy(&c.caps, o)
+}
+
+// hasBatching tells whether there are calls for several messages, which an old kernel has not,
+// and a sandbox may forbid. With none they do nothing.
+func (k *kernel) hasBatching(fd uintptr) bool {
+	_, send := k.sendmmsg(fd, nil)
+	_, receive := k.recvmmsg(fd, nil)
+	return !isAbsent(send) && !isAbsent(receive)
+}
+
+// isAbsent tells whether an error of a call that does nothing means that there is no such call.
+func isAbsent(e syscall.Errno) bool { return e == unix.ENOSYS || e == unix.EPERM }
+
+// leaveBatching gives up calls for several messages.
+func (c *Conn) leaveBatching() {
+	if c.batching.CompareAndSwap(true, false) {
+		c.counters.fallbacks.Add(1)
+	}
 }
 
 // set switches an option on or off, and tells whether it is on.

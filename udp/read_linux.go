@@ -73,7 +73,7 @@ func (r *reader) begin(m []Message) {
 // receive is what the poller calls until it returns true.
 func (r *reader) receive(fd uintptr) bool {
 	for {
-		n, errno := r.c.sys.kernel.recvmmsg(fd, r.msgs[:r.want])
+		n, errno := r.call(fd)
 		switch {
 		case errno == 0 && n > 0:
 			r.n = n
@@ -88,6 +88,22 @@ func (r *reader) receive(fd uintptr) bool {
 		r.errno = errno
 		return true
 	}
+}
+
+// call is one system call that receives.
+func (r *reader) call(fd uintptr) (int, syscall.Errno) {
+	k := &r.c.sys.kernel
+	if r.c.batching.Load() {
+		n, errno := k.recvmmsg(fd, r.msgs[:r.want])
+		if errno != unix.ENOSYS {
+			return n, errno
+		}
+		r.c.leaveBatching()
+	}
+	if errno := k.recvmsg(fd, &r.msgs[0]); errno != 0 {
+		return 0, errno
+	}
+	return 1, 0
 }
 
 func (r *reader) tryReceive(fd uintptr) { r.receive(fd) }

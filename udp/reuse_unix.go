@@ -3,6 +3,8 @@
 package udp
 
 import (
+	"errors"
+	"fmt"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -10,5 +12,9 @@ import (
 
 // reusePort lets other sockets be bound to the same port.
 func reusePort(fd uintptr) error {
-	return os.NewSyscallError("setsockopt", unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1))
+	err := unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+	if err == unix.ENOPROTOOPT {
+		return fmt.Errorf("udp: SO_REUSEPORT: %w", errors.ErrUnsupported)
+	}
+	return os.NewSyscallError("setsockopt", err)
 }

@@ -21,8 +21,8 @@ type Stats struct {
 	DatagramsTimed uint64
 
 	// Fallbacks is how many times a train that was refused as a whole was sent again
-	// datagram by datagram, or a datagram without its release time, its ECN mark or its
-	// source address.
+	// datagram by datagram, a datagram without its release time, its ECN mark or its
+	// source address, or what was meant for one system call by one for each message.
 	Fallbacks uint64
 
 	// GSODisabled is how many times GSO was given up: once at most. Caps.GSOReason says why.

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"unsafe"
@@ -91,6 +92,7 @@ func (w *writer) write(t *Train) (sent int, err error) {
 		doubt    bool // GSO may be what the kernel did not like
 		untimed  bool // so may be the release time, which was left out
 		unmarked bool // so may be the ECN mark, which was left out
+		unbound  bool // so may be the source address, which was left out
 	)
 	for w.left > 0 {
 		w.fill()
@@ -107,6 +109,9 @@ func (w *writer) write(t *Train) (sent int, err error) {
 			}
 			if unmarked {
 				c.ecn.Store(false)
+			}
+			if unbound {
+				c.source.Store(false)
 			}
 
 		case train && errno == unix.EIO:
@@ -133,6 +138,13 @@ func (w *writer) write(t *Train) (sent int, err error) {
 			w.ecn = 0
 			w.control()
 			unmarked, untimed, doubt = true, false, false
+			c.counters.fallbacks.Add(1)
+
+		case errno == unix.EINVAL && w.local.IsValid() && isOwn(w.local):
+			// Else it is the address that is at fault: the caller's, or one that the host has lost.
+			w.local = netip.Addr{}
+			w.control()
+			unbound, unmarked, untimed, doubt = true, false, false, false
 			c.counters.fallbacks.Add(1)
 
 		case isNoMemory(errno):
@@ -286,11 +298,27 @@ func (w *writer) trySend(fd uintptr) { w.send(fd) }
 
 // send is what the poller calls until it returns true.
 func (w *writer) send(fd uintptr) bool {
-	w.n, w.errno = w.c.sys.kernel.sendmmsg(fd, w.msgs[:w.filled])
+	w.n, w.errno = w.call(fd)
 	if w.errno == 0 && w.n == 0 {
 		w.errno = unix.EAGAIN
 	}
 	return w.errno != unix.EAGAIN
+}
+
+// call is one system call that sends.
+func (w *writer) call(fd uintptr) (int, syscall.Errno) {
+	k := &w.c.sys.kernel
+	if w.c.batching.Load() {
+		n, errno := k.sendmmsg(fd, w.msgs[:w.filled])
+		if errno != unix.ENOSYS {
+			return n, errno
+		}
+		w.c.leaveBatching()
+	}
+	if errno := k.sendmsg(fd, &w.msgs[0]); errno != 0 {
+		return 0, errno
+	}
+	return 1, 0
 }
 
 // advance goes past what the kernel took, and counts it.
@@ -313,6 +341,18 @@ func (w *writer) advance() {
 	}
 	w.data = w.data[size:]
 	w.left -= datagrams
+}
+
+// isOwn tells whether an address is one of this host's interfaces'. That takes some time.
+func isOwn(a netip.Addr) bool {
+	if a.IsLoopback() {
+		return true
+	}
+	all, err := net.InterfaceAddrs()
+	return err == nil && slices.ContainsFunc(all, func(b net.Addr) bool {
+		p, ok := b.(*net.IPNet)
+		return ok && p.IP.Equal(a.AsSlice())
+	})
 }
 
 // failure is the error of a call.
