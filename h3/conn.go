@@ -136,6 +136,27 @@ func (c *Conn) Next() (Event, bool, error) {
 	return ev, ok, nil
 }
 
+// Rest lets go of memory that is kept for messages to come: some 2 KiB, which the next one has made
+// anew. Call it when the connection is idle, after quic.EventResting, and not between an event and the use of its fields.
+func (c *Conn) Rest() {
+	c.fields, c.out, c.scratch = nil, nil, nil
+	c.msg = message{}
+	c.free, c.nfree = nil, 0
+	if c.readyAt == len(c.ready) {
+		c.ready, c.readyAt = nil, 0
+	}
+	c.enc.Rest()
+	c.dec.Rest()
+	for _, st := range c.streams {
+		if len(st.pending) == 0 {
+			st.pending = nil
+		}
+		if len(st.payload) == 0 {
+			st.payload = nil
+		}
+	}
+}
+
 // maxKeptFields bounds the fields whose memory is kept for the next event.
 const maxKeptFields = 64
 

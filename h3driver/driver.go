@@ -190,6 +190,8 @@ func (d *Driver) ProcessReads(c *quic.Conn) error {
 					return connError(err)
 				}
 			}
+		case quic.EventResting:
+			d.h3.Rest()
 		case quic.EventDatagramReadable:
 			if d.cfg.OnDatagrams != nil {
 				d.cfg.OnDatagrams(c)

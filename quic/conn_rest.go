@@ -36,4 +36,5 @@ func (c *Conn) maybeRest() {
 	c.loss.Rest()
 	c.strs.rest()
 	c.frame, c.out = nil, outState{}
+	c.events.set(EventResting)
 }

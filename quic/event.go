@@ -19,6 +19,10 @@ const (
 	EventDatagramWritable
 	// EventPathChanged: the peer's address, or ours, is another one now.
 	EventPathChanged
+	// EventResting: nothing has come and nothing was in flight for a second, so the
+	// connection has let go of memory that it builds up again when it is needed. The
+	// application may do likewise. Once for each time that it was busy.
+	EventResting
 	// EventClosed: the connection is closed, by either side or by a timeout;
 	// Err tells why. Packets may still go out until the drain is over, and if
 	// the peer closed it what came before that can still be read. Once, and the last.
@@ -28,7 +32,7 @@ const (
 var eventNames = [...]string{
 	EventConnected: "connected", EventConfirmed: "confirmed", EventStreamsAvailable: "streams available",
 	EventDatagramReadable: "datagram readable", EventDatagramWritable: "datagram writable",
-	EventPathChanged: "path changed", EventClosed: "closed",
+	EventPathChanged: "path changed", EventResting: "resting", EventClosed: "closed",
 }
 
 // String names the kind.

@@ -57,6 +57,9 @@ func (d *Decoder) Decode(dst []Field, section []byte, limit uint64) ([]Field, er
 	return dst, err
 }
 
+// Rest lets go of scratch memory. The next section makes it anew.
+func (d *Decoder) Rest() { d.arena, d.spans = nil, nil }
+
 func (d *Decoder) decode(dst []Field, b []byte, limit uint64) ([]Field, error) {
 	b, err := consumePrefix(b)
 	if err != nil {

@@ -29,6 +29,9 @@ const (
 	stringHuffman      = 0b1000_0000 // H of a value
 )
 
+// Rest lets go of scratch memory. The next section makes it anew.
+func (e *Encoder) Rest() { e.lower = nil }
+
 // SectionSize returns what fields count against a limit on field sections
 // (RFC 9114, Section 4.2.2), in bytes.
 func SectionSize(fields []Field) uint64 {
