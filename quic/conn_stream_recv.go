@@ -24,7 +24,7 @@ func (c *Conn) handleStream(f *wire.Frame) error {
 	if st == nil || err != nil {
 		return err
 	}
-	r := &st.recv
+	r := st.recv
 	end := f.Offset + uint64(len(f.Data))
 	if err := c.checkFinalSize(st, f.Type, end, f.Fin); err != nil {
 		return err
@@ -63,7 +63,7 @@ func (c *Conn) handleStream(f *wire.Frame) error {
 
 // checkFinalSize enforces RFC 9000, Section 4.5.
 func (c *Conn) checkFinalSize(st *streamState, frameType, end uint64, fin bool) error {
-	r := &st.recv
+	r := st.recv
 	switch {
 	case r.haveFinal && (end > r.final || fin && end != r.final):
 		return transportErr(FinalSizeError, frameType, "data beyond the final size, or another final size")
@@ -75,7 +75,7 @@ func (c *Conn) checkFinalSize(st *streamState, frameType, end uint64, fin bool) 
 
 // receivedUpTo charges both windows with new data (RFC 9000, Section 4.1).
 func (c *Conn) receivedUpTo(st *streamState, frameType, end uint64) error {
-	r := &st.recv
+	r := st.recv
 	if end <= r.highest {
 		return nil
 	}
@@ -107,7 +107,7 @@ func (c *Conn) handleResetStream(f *wire.Frame) error {
 	if st == nil || err != nil {
 		return err
 	}
-	r := &st.recv
+	r := st.recv
 	if err := c.checkFinalSize(st, f.Type, f.FinalSize, true); err != nil {
 		return err
 	}
@@ -135,10 +135,10 @@ func (c *Conn) handleResetStream(f *wire.Frame) error {
 
 // endStopped ends the receiving half of a stream that we want no more of, when its final size is known.
 func (c *Conn) endStopped(st *streamState) {
-	r := &st.recv
+	r := st.recv
 	r.stop.clear()
 	r.done = true
-	c.strs.read.Remove(&st.readNode)
+	c.strs.read.Remove(&st.recv.node)
 	c.maybeFinish(st)
 }
 
@@ -223,7 +223,7 @@ func (c *Conn) readReset(st *streamState) error {
 
 // afterRead renews the windows and tells whether the stream is at its end.
 func (c *Conn) afterRead(st *streamState, n int) (fin bool) {
-	r := &st.recv
+	r := st.recv
 	if n > 0 {
 		c.consumed(uint64(n))
 		// A stream whose end is known needs no more credit.
@@ -256,7 +256,7 @@ func (c *Conn) StopSending(id StreamID, code uint64) error {
 	if err != nil {
 		return err
 	}
-	r := &st.recv
+	r := st.recv
 	if r.done {
 		return nil
 	}
@@ -266,7 +266,7 @@ func (c *Conn) StopSending(id StreamID, code uint64) error {
 	r.buf.Discard()
 	r.maxData.clear()
 	r.stopped, r.stopCode = true, min(code, wire.MaxVarint)
-	c.strs.read.Remove(&st.readNode)
+	c.strs.read.Remove(&st.recv.node)
 	if r.haveFinal {
 		c.endStopped(st)
 		return nil

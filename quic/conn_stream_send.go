@@ -13,7 +13,7 @@ func (c *Conn) writable(id StreamID) (*streamState, error) {
 	if st == nil {
 		return nil, ErrNoStream
 	}
-	switch h := &st.send; {
+	switch h := st.send; {
 	case h.stopped:
 		return nil, &StreamStoppedError{Stream: id, Code: h.stopCode}
 	case h.reset.isSet() || h.fin.isSet():
@@ -77,7 +77,7 @@ func (c *Conn) StreamWriteBuf(id StreamID, b *Buffer, fin bool) (ok bool, err er
 func (c *Conn) endSend(st *streamState) {
 	st.send.fin.set()
 	st.send.short = false
-	c.strs.write.Remove(&st.writeNode)
+	c.strs.write.Remove(&st.send.writeNode)
 }
 
 // StreamCapacity returns how many bytes StreamWrite would take now.
@@ -104,7 +104,7 @@ func (c *Conn) ResetStream(id StreamID, code uint64) error {
 }
 
 func (c *Conn) resetStream(st *streamState, code uint64) {
-	h := &st.send
+	h := st.send
 	if h.done || h.reset.isSet() {
 		return
 	}
@@ -115,8 +115,8 @@ func (c *Conn) resetStream(st *streamState, code uint64) {
 	h.blocked.clear()
 	h.short = false
 	h.reset.set()
-	c.strs.send.Remove(&st.sendNode)
-	c.strs.lost.Remove(&st.lostNode)
+	c.strs.send.Remove(&st.send.node)
+	c.strs.lost.Remove(&st.send.lostNode)
 	c.armControl(st)
 }
 
@@ -126,7 +126,7 @@ func (c *Conn) handleStopSending(f *wire.Frame) error {
 	if st == nil || err != nil {
 		return err
 	}
-	h := &st.send
+	h := st.send
 	if h.done || h.reset.isSet() || h.stopped {
 		return nil
 	}
@@ -187,7 +187,7 @@ const maxStreamControlSize = 25 + 17 + 17 + 17
 
 func (c *Conn) appendControlOf(b []byte, st *streamState, pn uint64) []byte {
 	id := uint64(st.id)
-	h, r := &st.send, &st.recv
+	h, r := st.send, st.recv
 	if h.reset.due() {
 		b = wire.AppendResetStream(b, id, h.resetCode, h.resetAt)
 		h.reset.onSent(pn)
@@ -249,7 +249,7 @@ func (c *Conn) appendNewData(b []byte, limit int, pn uint64) []byte {
 	s := &c.strs
 	for n := s.send.Peek(); n != nil; n = s.send.Peek() {
 		st := n.Value
-		h := &st.send
+		h := st.send
 		conn := s.sendWindow.Available()
 		if conn == 0 {
 			break
@@ -300,7 +300,7 @@ const maxStreamFrame = 1<<14 - 1
 // appendStreamData writes a STREAM frame of up to avail bytes at off. It writes
 // nothing if the room is too small.
 func (c *Conn) appendStreamData(b []byte, limit int, st *streamState, off uint64, avail int, pn uint64) (out []byte, sent int) {
-	h := &st.send
+	h := st.send
 	room := limit - len(b)
 	n := min(avail, maxStreamFrame, room)
 	n = min(n, room-wire.StreamHeaderLen(uint64(st.id), off, n))
@@ -323,7 +323,7 @@ func (c *Conn) appendStreamData(b []byte, limit int, st *streamState, off uint64
 // onStreamAcked takes the news that the peer has a STREAM frame.
 func (c *Conn) onStreamAcked(f *frameRecord) {
 	st := f.Stream
-	h := &st.send
+	h := st.send
 	if st.removed || h.reset.isSet() {
 		return
 	}
@@ -340,7 +340,7 @@ func (c *Conn) onStreamAcked(f *frameRecord) {
 // onStreamLost makes due what a lost STREAM frame had.
 func (c *Conn) onStreamLost(f *frameRecord) {
 	st := f.Stream
-	h := &st.send
+	h := st.send
 	if st.removed || h.done || h.reset.isSet() {
 		return
 	}
@@ -349,7 +349,7 @@ func (c *Conn) onStreamLost(f *frameRecord) {
 		h.fin.set()
 	}
 	if _, n := h.buf.Lost(); n > 0 {
-		c.strs.lost.Push(&st.lostNode, st.urgency, st.incremental, uint64(st.id))
+		c.strs.lost.Push(&st.send.lostNode, st.urgency, st.incremental, uint64(st.id))
 	} else {
 		c.armControl(st)
 	}

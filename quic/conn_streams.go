@@ -17,8 +17,8 @@ const (
 // streamsState has the connection's streams and what they share.
 type streamsState struct {
 	live  map[StreamID]*streamState
-	last  *streamState // of the previous look-up
-	spare spareStreams
+	last  *streamState  // of the previous look-up
+	spare *spareStreams // made when the first stream ends
 
 	own  [2]ownStreams  // by Dir
 	peer [2]peerStreams // by Dir
@@ -77,21 +77,21 @@ func (s *streamsState) onPeerParams(p *wire.TransportParameters) {
 
 // closeSending frees what only an open connection needs of its streams.
 func (s *streamsState) closeSending() {
-	s.spare = spareStreams{}
+	s.spare = nil
 	for _, st := range s.live {
-		st.send.buf.Discard()
-		s.send.Remove(&st.sendNode)
-		s.lost.Remove(&st.lostNode)
+		st.discardSend()
+		s.send.Remove(&st.send.node)
+		s.lost.Remove(&st.send.lostNode)
 		s.ctl.Remove(&st.ctlNode)
-		s.write.Remove(&st.writeNode)
+		s.write.Remove(&st.send.writeNode)
 	}
 }
 
 // close frees all streams.
 func (s *streamsState) close() {
 	for id, st := range s.live {
-		st.recv.buf.Discard()
-		s.read.Remove(&st.readNode)
+		st.discardRecv()
+		s.read.Remove(&st.recv.node)
 		st.removed = true
 		delete(s.live, id)
 	}
@@ -103,7 +103,7 @@ func (s *streamsState) close() {
 
 // rest lets go of the queues' memory, and of what is kept for streams to come.
 func (s *streamsState) rest() {
-	s.spare = spareStreams{}
+	s.spare = nil
 	for _, q := range []*stream.Queue[*streamState]{&s.send, &s.lost, &s.ctl, &s.read, &s.write} {
 		q.Rest()
 	}
@@ -111,15 +111,13 @@ func (s *streamsState) rest() {
 
 // newStream makes the state of a stream.
 func (c *Conn) newStream(id StreamID) *streamState {
-	st := c.strs.spare.take(c)
-	if st == nil {
-		st = new(streamState)
-	}
-	st.id, st.urgency = id, defaultUrgency
-	st.sendNode.Value, st.lostNode.Value, st.ctlNode.Value, st.readNode.Value, st.writeNode.Value = st, st, st, st, st
 	local := id.ServerInitiated() != c.client
-	st.send.done = id.Dir() == Uni && !local
-	st.recv.done = id.Dir() == Uni && local
+	h := halvesOf(id, local)
+	st := c.strs.spare.take(c, h)
+	if st == nil {
+		st = newStreamState(h)
+	}
+	st.init(id)
 	if !st.send.done {
 		switch {
 		case id.Dir() == Uni:
@@ -203,11 +201,11 @@ func (c *Conn) peerStream(id StreamID, idx, frameType uint64) (*streamState, err
 
 // armRead has NextReadable return the stream.
 func (c *Conn) armRead(st *streamState) {
-	c.strs.read.Push(&st.readNode, st.urgency, st.incremental, uint64(st.id))
+	c.strs.read.Push(&st.recv.node, st.urgency, st.incremental, uint64(st.id))
 }
 
 func (c *Conn) armWrite(st *streamState) {
-	c.strs.write.Push(&st.writeNode, st.urgency, st.incremental, uint64(st.id))
+	c.strs.write.Push(&st.send.writeNode, st.urgency, st.incremental, uint64(st.id))
 }
 
 func (c *Conn) armControl(st *streamState) {
@@ -220,7 +218,7 @@ func (c *Conn) armControl(st *streamState) {
 func (c *Conn) armSend(st *streamState) {
 	switch {
 	case st.send.sendable():
-		c.strs.send.Push(&st.sendNode, st.urgency, st.incremental, uint64(st.id))
+		c.strs.send.Push(&st.send.node, st.urgency, st.incremental, uint64(st.id))
 		c.noteBlocked()
 	case st.send.buf.Unsent() > 0 && !st.send.reset.isSet():
 		// RFC 9000, Section 4.1: the peer may want to know what holds us back.
@@ -248,15 +246,17 @@ func (c *Conn) maybeFinish(st *streamState) {
 	if s.last == st {
 		s.last = nil
 	}
-	s.send.Remove(&st.sendNode)
-	s.lost.Remove(&st.lostNode)
+	s.send.Remove(&st.send.node)
+	s.lost.Remove(&st.send.lostNode)
 	s.ctl.Remove(&st.ctlNode)
-	s.read.Remove(&st.readNode)
-	s.write.Remove(&st.writeNode)
-	st.send.buf.Discard()
-	st.recv.buf.Discard()
+	s.read.Remove(&st.recv.node)
+	s.write.Remove(&st.send.writeNode)
+	st.discard()
 	if st.credited {
 		s.peer[st.id.Dir()].lent--
+	}
+	if s.spare == nil {
+		s.spare = new(spareStreams)
 	}
 	s.spare.put(c, st)
 }
@@ -397,7 +397,7 @@ func (c *Conn) SetStreamPriority(id StreamID, urgency uint8, incremental bool) e
 	for _, q := range [...]struct {
 		queue *stream.Queue[*streamState]
 		node  *stream.Node[*streamState]
-	}{{&s.send, &st.sendNode}, {&s.lost, &st.lostNode}, {&s.ctl, &st.ctlNode}, {&s.read, &st.readNode}, {&s.write, &st.writeNode}} {
+	}{{&s.send, &st.send.node}, {&s.lost, &st.send.lostNode}, {&s.ctl, &st.ctlNode}, {&s.read, &st.recv.node}, {&s.write, &st.send.writeNode}} {
 		if q.node.Queued() {
 			q.queue.Remove(q.node)
 			q.queue.Push(q.node, urgency, incremental, uint64(id))

@@ -31,15 +31,21 @@ func (c *Conn) checkInvariants() error {
 	if len(c.ids.remote) == 0 || len(c.ids.remote) > c.cfg.ActiveConnIDLimit || len(c.ids.retiring) > maxRetiring || len(c.ids.lingering) > maxLingering {
 		return fmt.Errorf("%d remote IDs, %d to retire, %d lingering", len(c.ids.remote), len(c.ids.retiring), len(c.ids.lingering))
 	}
+	if *noSend != (sendHalf{done: true}) || *noRecv != (recvHalf{done: true}) {
+		return fmt.Errorf("a half that no stream has was changed")
+	}
 	var lent [2]uint64
 	for id, st := range s.live {
 		if st.id != id || st.removed || st.finished() && !st.held {
 			return fmt.Errorf("stream %d should be gone", id)
 		}
-		if st.send.sendable() && !st.sendNode.Queued() {
+		if local := st.id.ServerInitiated() != c.client; st.id.Dir() == Uni && (local && st.recv != noRecv || !local && st.send != noSend) {
+			return fmt.Errorf("stream %d has a half of the wrong direction", id)
+		}
+		if st.send.sendable() && !st.send.node.Queued() {
 			return fmt.Errorf("stream %d has data to send and is not queued", id)
 		}
-		if _, n := st.send.buf.Lost(); n > 0 && !st.lostNode.Queued() {
+		if _, n := st.send.buf.Lost(); n > 0 && !st.send.lostNode.Queued() {
 			return fmt.Errorf("stream %d has lost data and is not queued", id)
 		}
 		if st.hasControl() && !st.ctlNode.Queued() {
@@ -70,5 +76,5 @@ func (c *Conn) checkInvariants() error {
 
 func lostOf(st *streamState) (int, bool) {
 	_, n := st.send.buf.Lost()
-	return n, st.lostNode.Queued()
+	return n, st.send.lostNode.Queued()
 }

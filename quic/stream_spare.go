@@ -2,12 +2,15 @@ package quic
 
 import "github.com/frittata-go/frittata/quic/internal/wire"
 
-// maxSpareStreams bounds the states that are kept for later: some 700 bytes each, until the connection rests.
+// maxSpareStreams bounds the states of each kind that are kept for later: at most some 700 bytes each, until the connection rests.
 const maxSpareStreams = 128
 
-// spareStreams are the states of streams that have ended, the oldest first. A connection that
+// spareStreams are the states of streams that have ended, by the halves that they have. A connection that
 // makes one short request after the other would else spend a quarter of its memory on them.
-type spareStreams struct {
+type spareStreams [numHalves]spareList
+
+// spareList has those with the same halves, the oldest first.
+type spareList struct {
 	list []spareStream // from head on
 	head int
 }
@@ -21,6 +24,18 @@ type spareStream struct {
 
 // put keeps the state of a stream that was removed.
 func (s *spareStreams) put(c *Conn, st *streamState) {
+	s[halvesOf(st.id, st.id.ServerInitiated() != c.client)].put(c, st)
+}
+
+// take returns a state that is as new, nil if there is none.
+func (s *spareStreams) take(c *Conn, h halves) *streamState {
+	if s == nil {
+		return nil
+	}
+	return s[h].take(c)
+}
+
+func (s *spareList) put(c *Conn, st *streamState) {
 	if len(s.list)-s.head == maxSpareStreams || c.life.phase != phaseOpen {
 		return
 	}
@@ -32,8 +47,7 @@ func (s *spareStreams) put(c *Conn, st *streamState) {
 	s.list = append(s.list, spareStream{st, c.loss.FramesAdded(wire.SpaceApp)})
 }
 
-// take returns a state that is as new, nil if there is none.
-func (s *spareStreams) take(c *Conn) *streamState {
+func (s *spareList) take(c *Conn) *streamState {
 	if s.head == len(s.list) || !c.loss.FramesGone(wire.SpaceApp, s.list[s.head].mark) {
 		return nil
 	}
@@ -42,10 +56,6 @@ func (s *spareStreams) take(c *Conn) *streamState {
 	if s.head++; s.head == len(s.list) {
 		s.list, s.head = s.list[:0], 0
 	}
-	out, in := st.send.buf, st.recv.buf
-	out.Reuse()
-	in.Reuse()
-	*st = streamState{}
-	st.send.buf, st.recv.buf = out, in
+	st.renew()
 	return st
 }

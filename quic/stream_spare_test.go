@@ -17,15 +17,19 @@ func TestSpareStreams(t *testing.T) {
 		for _, st := range p.client.strs.live {
 			seen[st] = true
 		}
-		for _, s := range p.client.strs.spare.list[p.client.strs.spare.head:] {
-			seen[s.st] = true
+		if spare := p.client.strs.spare; spare != nil {
+			for _, l := range spare {
+				for _, s := range l.list[l.head:] {
+					seen[s.st] = true
+				}
+			}
 		}
 	}
 	if n := len(seen); n > 50 {
 		t.Errorf("%d states for 80 streams, one after the other", n)
 	}
 	p.until("the rest", time.Minute, func() bool {
-		return len(p.client.strs.spare.list) == 0 && len(p.server.strs.spare.list) == 0
+		return p.client.strs.spare == nil && p.server.strs.spare == nil
 	})
 }
 
@@ -33,9 +37,9 @@ func TestSpareStreams(t *testing.T) {
 func TestSpareStreamsAreBounded(t *testing.T) {
 	p := newPair(t, fakeConfig(1), fakeConfig(2))
 	p.connect()
-	s := &p.client.strs.spare
+	s := new(spareList)
 	for i := range 5 * maxSpareStreams {
-		s.put(p.client, new(streamState))
+		s.put(p.client, newStreamState(bothHalves))
 		if i%3 == 0 {
 			s.take(p.client)
 		}

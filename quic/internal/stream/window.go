@@ -1,6 +1,9 @@
 package stream
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // maxOffset is the largest offset and the largest limit, 2^62-1 (RFC 9000, Section 4.5).
 const maxOffset = 1<<62 - 1
@@ -78,17 +81,19 @@ type RecvWindow struct {
 	max    uint64
 
 	// The epoch is the time over which the rate of reading is measured.
-	epochRead  uint64 // read at its beginning
-	epochStart time.Duration
-	started    bool
+	epochRead  uint64        // read at its beginning
+	epochStart time.Duration // notStarted until something is read
 }
 
 // Init sets the first window, which is the first limit too, and the largest one
 // that tuning may reach. A max below window means that the window stays.
 func (w *RecvWindow) Init(window, max uint64) {
 	window = min(window, maxOffset)
-	*w = RecvWindow{limit: window, window: window, max: min(max, maxOffset)}
+	*w = RecvWindow{limit: window, window: window, max: min(max, maxOffset), epochStart: notStarted}
 }
+
+// notStarted is no time that there is.
+const notStarted time.Duration = math.MinInt64
 
 // Limit returns what the peer was told, or will be by the next update: the highest offset that it may send up to.
 func (w *RecvWindow) Limit() uint64 { return w.limit }
@@ -103,9 +108,9 @@ func (w *RecvWindow) OnRead(n int, now, rtt time.Duration) bool {
 	if n <= 0 {
 		return false
 	}
-	if !w.started {
+	if w.epochStart == notStarted {
 		// The first bytes count: they were sent as fast as the first window allowed.
-		w.started, w.epochStart, w.epochRead = true, now, w.read
+		w.epochStart, w.epochRead = now, w.read
 	}
 	w.read = satAdd(w.read, uint64(n))
 	left := w.limit - min(w.read, w.limit) // at most a window
