@@ -137,7 +137,8 @@ type Config struct {
 	// MTU search goes. Default 1452; at least 1200.
 	MaxUDPPayload int
 
-	// DisablePathMTUDiscovery keeps datagrams at 1200 bytes (RFC 9000, Section 14.3).
+	// DisablePathMTUDiscovery keeps datagrams at 1200 bytes (RFC 9000, Section 14.3). The search begins 10 ms after the
+	// handshake, or before that when more is sent than one datagram takes, or SendDatagram is given too much.
 	DisablePathMTUDiscovery bool
 
 	// MaxAckDelay is the longest that an ACK waits. Default 25 ms.
