@@ -79,7 +79,11 @@ func (d *driver) run(ctx context.Context, lines []*line, round int) (ms []*measu
 		if procs == 0 {
 			procs = d.procs
 		}
-		return startProc(ctx, d.exe, &s, procs)
+		exe := d.exe
+		if st := stacks[stack]; st != nil && st.native != nil {
+			exe = st.native.program
+		}
+		return startProc(ctx, exe, &s, procs)
 	}
 	var all []*proc
 	defer func() {

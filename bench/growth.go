@@ -57,7 +57,6 @@ const (
 )
 
 func growthRows(z sizes) []*row {
-	quics := []string{"frittata", "quic-go"}
 	conns := &growth{what: "connections", at: z.growConns, set: func(s *spec, n int) { s.Conns = n }}
 	streams := &growth{what: "streams", at: z.growStreams, set: func(s *spec, n int) { s.PerConn = n }}
 	life := &growth{what: "requests", inOne: true}
@@ -66,19 +65,19 @@ func growthRows(z sizes) []*row {
 	}
 	cpu := []gate{{column: "x first", max: maxGrowth}}
 	return []*row{
-		{name: "growth/http", kind: growingRequestKind, grows: conns, peers: quics, gates: cpu,
+		{name: "growth/http", kind: growingRequestKind, grows: conns, peers: allQUIC, gates: cpu,
 			title: fmt.Sprintf("GETs of 1 KiB going round many connections, %d connections at a time, %d requests each time", spreadAtATime, visitRequests),
 			spec:  spec{Workload: "http-spread", AtATime: spreadAtATime, Stay: visitRequests, Duration: 2 * z.d}},
-		{name: "growth/http-sparse", kind: growingRequestKind, grows: conns, peers: quics,
+		{name: "growth/http-sparse", kind: growingRequestKind, grows: conns, peers: allQUIC,
 			title: "the same, one request each time: there is nothing that the ACK of the answer could go along with",
 			spec:  spec{Workload: "http-spread", AtATime: spreadAtATime, Stay: 1, Duration: 2 * z.d}},
-		{name: "growth/raw", kind: growingBulkKind, grows: conns, peers: quics, gates: cpu,
+		{name: "growth/raw", kind: growingBulkKind, grows: conns, peers: allQUIC, gates: cpu,
 			title: fmt.Sprintf("raw downloads of %s going round many connections, %d connections at a time", byteCount(spreadPiece), spreadAtATime),
 			spec:  spec{Workload: "spread", AtATime: spreadAtATime, Stay: 1, Duration: 2 * z.d}},
-		{name: "growth/streams", kind: growingBulkKind, grows: streams, peers: quics, gates: cpu,
+		{name: "growth/streams", kind: growingBulkKind, grows: streams, peers: allQUIC, gates: cpu,
 			title: fmt.Sprintf("raw download of %s on one connection, shared out to streams", byteCount(z.bulk)),
 			spec:  spec{Workload: "bulk", Bytes: z.bulk}},
-		{name: "growth/life", kind: lifeKind, grows: life, peers: quics,
+		{name: "growth/life", kind: lifeKind, grows: life, peers: allQUIC,
 			gates: append(cpu, gate{column: "srv RSS x first", max: maxLifeMemory}, gate{column: "cli RSS x first", max: maxLifeMemory}),
 			title: fmt.Sprintf("%d GETs of 1 KiB on one connection, %d at a time", lifeParts*z.growRequests, lifeAtATime),
 			spec:  spec{Workload: "requests", Conns: 1, PerConn: lifeAtATime, Warmup: z.warm, Requests: z.growRequests}},

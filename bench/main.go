@@ -113,6 +113,7 @@ func bench(ctx context.Context, o *options) (bool, error) {
 	if o.plot != "" && !slices.ContainsFunc(rows, func(r *row) bool { return r.grows != nil }) {
 		return false, errors.New("no row of growth to plot: -only growth")
 	}
+	peers = buildNatives(ctx, peers, os.Stderr)
 	if o.profiles != "" {
 		if err := os.MkdirAll(o.profiles, 0o755); err != nil {
 			return false, err

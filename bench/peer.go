@@ -25,6 +25,9 @@ type stack struct {
 	serveGets func(s *spec) (server, error)
 
 	datagrams bool // it has unreliable datagrams
+
+	// native is a program of its own that does all of this; nothing else is set then.
+	native *native
 }
 
 // stacks are all of them, by the names of -peers.
@@ -36,10 +39,12 @@ var stacks = map[string]*stack{
 	"h1":       http1Stack,
 
 	"frittata-inline": inlineStack,
+
+	"quinn": quinnStack,
 }
 
 // stackOrder is the order in which a round takes them.
-var stackOrder = []string{"frittata", "frittata-inline", "quic-go", "tls", "h2", "h1"}
+var stackOrder = []string{"frittata", "frittata-inline", "quic-go", "quinn", "tls", "h2", "h1"}
 
 // reference is the stack that ratios are taken to.
 const reference = "quic-go"

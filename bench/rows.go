@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -56,6 +57,9 @@ var (
 	quickSizes = sizes{64 << 20, 1 << 20, time.Second, 200 * time.Millisecond, 500,
 		[]int{10, 100}, []int{1, 100}, 2000}
 )
+
+// allQUIC are the peers of rows that make no sense over TCP.
+var allQUIC = []string{"frittata", "quic-go", "quinn"}
 
 // allRows is the whole table.
 func allRows(z sizes) []*row {
@@ -112,9 +116,9 @@ func allRows(z sizes) []*row {
 		{name: "W7/1200", title: "datagrams of 1200 bytes", kind: datagramKind, spec: datagrams(1200)},
 		{name: "W7/100", title: "datagrams of 100 bytes", kind: datagramKind, spec: datagrams(100)},
 		{name: "W8/1%", title: fmt.Sprintf("raw download of %s, 1 %% loss, 2 x 15 ms, 100 Mbit/s, 375 kB of queue", byteCount(z.lossy)),
-			kind: lossyKind, spec: lossy(z.lossy, 0.01), peers: quics, relay: true},
+			kind: lossyKind, spec: lossy(z.lossy, 0.01), peers: allQUIC, relay: true},
 		{name: "W8/0%", title: fmt.Sprintf("raw download of %s over the same link without loss", byteCount(4*z.lossy)),
-			kind: lossyKind, spec: lossy(4*z.lossy, 0), peers: quics, relay: true},
+			kind: lossyKind, spec: lossy(4*z.lossy, 0), peers: allQUIC, relay: true},
 	}
 	return append(rows, growthRows(z)...)
 }
@@ -134,6 +138,9 @@ func (r *row) canOne(name string) bool {
 		if !found {
 			return false
 		}
+	}
+	if s.native != nil {
+		return slices.Contains(s.native.workloads, r.spec.Workload)
 	}
 	switch r.spec.Workload {
 	case "requests", "http-spread":
