@@ -209,26 +209,26 @@ func (c *Conn) streamFor(id quic.StreamID) (*streamState, error) {
 	case id.Dir() == quic.Uni:
 		return c.newStream(id, kindUniNew), nil
 	case len(c.cfg.RawBidiTypes) > 0:
-		return c.newRequest(id, kindBidiNew), nil
+		return c.newRequest(id, kindBidiNew)
 	case c.client:
 		return nil, errServerBidi()
 	}
-	return c.newRequest(id, kindRequest), nil
+	return c.newRequest(id, kindRequest)
 }
 
 // newRequest makes the state of a bidirectional stream of the peer, unless it comes too late.
-func (c *Conn) newRequest(id quic.StreamID, kind streamKind) *streamState {
+func (c *Conn) newRequest(id quic.StreamID, kind streamKind) (*streamState, error) {
 	if c.client {
-		return c.newStream(id, kind)
+		return c.newStream(id, kind), nil
 	}
 	if c.goingAway && id >= c.goAwayID { // RFC 9114, Section 5.2
 		c.stats.Rejected++
 		c.qc.StopSending(id, uint64(CodeRequestRejected))
 		c.qc.ResetStream(id, uint64(CodeRequestRejected))
-		return nil
+		return nil, c.glitch(glitchMessage)
 	}
 	c.nextRequest = max(c.nextRequest, id+4)
-	return c.newStream(id, kind)
+	return c.newStream(id, kind), nil
 }
 
 // read goes on with what a stream has to read.

@@ -66,7 +66,7 @@ func (c *Conn) beginControlFrame(st *streamState) error {
 		return &Error{CodeFrameUnexpected, "frame that may not be on the control stream"}
 	case frameSkip:
 		c.stats.FramesSkipped++
-		return nil
+		return c.glitch(glitchFrame)
 	}
 	most := uint64(8) // one integer
 	tooLong := CodeFrameError
@@ -93,6 +93,9 @@ func (c *Conn) beginControlFrame(st *streamState) error {
 func (c *Conn) onControlFrame(frameType uint64, payload []byte) (Event, bool, error) {
 	if frameType == FrameSettings {
 		return c.onSettings(payload)
+	}
+	if err := c.glitch(glitchFrame); err != nil {
+		return Event{}, false, err
 	}
 	id, n := ConsumeVarint(payload)
 	rest := payload[n:]

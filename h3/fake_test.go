@@ -11,10 +11,12 @@ import (
 // fakeConn is a transport in memory. A test writes what the peer sends with
 // peerWrite and looks at what was sent, or joins two of them with pump.
 type fakeConn struct {
-	client    bool
-	sendBuf   int // bytes of a stream that wait, at most
-	uniLimit  int // streams that OpenStream allows
-	bidiLimit int
+	client                bool
+	sendBuf               int // bytes of a stream that wait, at most
+	uniLimit              int // streams that OpenStream allows
+	bidiLimit             int
+	glitches, glitchLimit int
+
 	datagrams int
 	streams   map[quic.StreamID]*fakeStream
 	opened    [2]int
@@ -53,6 +55,11 @@ func newFake(client bool) *fakeConn {
 
 func (f *fakeConn) IsClient() bool     { return f.client }
 func (f *fakeConn) DatagramLimit() int { return f.datagrams }
+
+func (f *fakeConn) Glitch(n int) bool {
+	f.glitches += n
+	return f.glitchLimit == 0 || f.glitches <= f.glitchLimit
+}
 
 func (f *fakeConn) OpenStream(dir quic.Dir) (quic.StreamID, error) {
 	limit := f.bidiLimit

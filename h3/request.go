@@ -145,7 +145,7 @@ func (c *Conn) beginFrame(st *streamState) error {
 		return &Error{CodeFrameUnexpected, "frame that may not be on a request stream"}
 	case frameSkip:
 		c.stats.FramesSkipped++
-		return nil
+		return c.glitch(glitchFrame)
 	}
 	switch st.frameType {
 	case FramePushPromise:
@@ -156,6 +156,11 @@ func (c *Conn) beginFrame(st *streamState) error {
 	case FrameData:
 		if st.recv != recvBody {
 			return &Error{CodeFrameUnexpected, "DATA before the head or after the trailers"}
+		}
+		if st.left == 0 {
+			if err := c.glitch(glitchFrame); err != nil {
+				return err
+			}
 		}
 		return st.countBody()
 	default: // HEADERS
@@ -236,7 +241,7 @@ func (c *Conn) onFieldSection(st *streamState, payload []byte) (Event, bool, err
 		}
 		ev.Interim, ev.ContentLength = true, -1
 		st.known = true
-		return ev, true, nil
+		return ev, true, c.glitch(glitchFrame)
 	}
 	st.recv = recvBody
 	st.length = m.contentLength
@@ -315,9 +320,14 @@ func (c *Conn) onReadError(st *streamState, err error) (Event, bool, error) {
 	if st.kind == kindBidiNew && c.client {
 		return Event{}, false, errServerBidi()
 	}
-	known := st.known || c.client
+	known, cost := st.known || c.client, glitchMessage
+	if _, reset := resetCode(err); reset {
+		if cost = 0; st.send != sendDone {
+			cost = glitchReset
+		}
+	}
 	if se := c.streamError(st, err); se != nil {
-		return Event{Kind: EventReset, Stream: se.Stream, Err: se}, known, nil
+		return Event{Kind: EventReset, Stream: se.Stream, Err: se}, known, c.glitch(cost)
 	}
 	if err == quic.ErrNoStream {
 		return Event{}, false, nil

@@ -19,6 +19,7 @@ type transport interface {
 	StopSending(id quic.StreamID, code uint64) error
 	SetStreamPriority(id quic.StreamID, urgency uint8, incremental bool) error
 	DatagramLimit() int
+	Glitch(n int) bool
 }
 
 var _ transport = (*quic.Conn)(nil)

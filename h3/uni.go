@@ -46,7 +46,7 @@ func (c *Conn) readUniType(st *streamState) (Event, bool, error) {
 		c.qc.StopSending(st.id, uint64(CodeStreamCreationError))
 	}
 	c.forget(st)
-	return Event{}, false, nil
+	return Event{}, false, c.glitch(glitchFrame)
 }
 
 // becomeCritical makes the stream the peer's only one of a kind.

@@ -40,6 +40,8 @@ var connFields = []field[quic.Stats]{
 		get: func(s *quic.Stats) float64 { return float64(s.PTOs) }},
 	{name: "closed_connections_key_updates_total", help: "Key updates of connections until they closed.",
 		get: func(s *quic.Stats) float64 { return float64(s.KeyUpdates) }},
+	{name: "closed_connections_glitches_total", help: "Frames and messages of peers that brought nothing, on connections until they closed.",
+		get: func(s *quic.Stats) float64 { return float64(s.Glitches) }},
 	{name: "closed_connections_path_changes_total", help: "Changes of the path in use of connections until they closed.",
 		get: func(s *quic.Stats) float64 { return float64(s.PathChanges) }},
 }

@@ -122,6 +122,14 @@ type Config struct {
 	// read, and of those that wait to be sent. Default 1 MiB.
 	DatagramQueue int
 
+	// GlitchLimit bounds how often the peer may do what the protocol allows but what
+	// costs more than it brings: frames without effect (PING, MAX_DATA, RESET_STREAM, PATH_CHALLENGE and the
+	// like, empty or repeated STREAM frames), and whatever the application has Conn.Glitch called for.
+	// So many are free; they come back within 30 s, and one for each packet that brings stream data,
+	// each piece of stream data that the peer acknowledges and each datagram sent. Beyond, the connection is closed with
+	// PROTOCOL_VIOLATION (RFC 9000, Section 21.9). Default 10000; negative: no limit.
+	GlitchLimit int
+
 	// CongestionControl makes the controller of a path. The default is
 	// congestion.NewCUBIC.
 	CongestionControl func(congestion.Config) congestion.Controller
@@ -189,6 +197,7 @@ func (c *Config) withDefaults() Config {
 	setDefault(&d.MaxStreamsUni, defaultMaxStreams)
 	d.MaxStreamsBidi = int(min(uint64(max(d.MaxStreamsBidi, 0)), maxStreamCount))
 	d.MaxStreamsUni = int(min(uint64(max(d.MaxStreamsUni, 0)), maxStreamCount))
+	setDefault(&d.GlitchLimit, defaultGlitchLimit)
 	setDefault(&d.ActiveConnIDLimit, maxPeerConnIDs)
 	d.MaxIdleTimeout = max(d.MaxIdleTimeout, 0)
 	setDefault(&d.StreamWindow, defaultStreamWindow)

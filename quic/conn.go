@@ -44,6 +44,8 @@ type Conn struct {
 	out     outState
 	pingDue bool
 
+	glitches glitches
+
 	restedAt time.Duration // busyAt of the last rest
 
 	io IO
@@ -141,6 +143,7 @@ func newConn(now time.Time, cfg *Config, client bool) (*Conn, error) {
 	c.peerMaxAckDelay = defaultMaxAckDelay // RFC 9000, Section 18.2
 	c.strs.init(&c.cfg)
 	c.life.init(&c.cfg)
+	c.glitches.init(c.cfg.GlitchLimit)
 	return c, nil
 }
 
@@ -234,7 +237,7 @@ func (c *Conn) Stats() Stats {
 		StreamBytesSent: n.StreamBytesSent, StreamBytesRetransmitted: n.StreamBytesRetransmitted, StreamBytesReceived: n.StreamBytesReceived,
 		DatagramsSent: n.DatagramsSent, DatagramsReceived: n.DatagramsReceived, DatagramsDropped: n.DatagramsDropped,
 		StreamsOpened: n.StreamsOpened, StreamsAccepted: n.StreamsAccepted,
-		KeyUpdates: n.KeyUpdates, PathChanges: n.PathChanges,
+		KeyUpdates: n.KeyUpdates, PathChanges: n.PathChanges, Glitches: n.Glitches,
 	}
 	p := c.paths.active
 	s.LatestRTT, s.SmoothedRTT, s.MinRTT, s.RTTVar = p.rp.RTT.Latest(), p.rp.RTT.Smoothed(), p.rp.RTT.Min(), p.rp.RTT.Var()

@@ -58,6 +58,8 @@ func (c *Conn) takeConfig(cfg *Config) error {
 	o.MaxUDPPayload, o.DisablePathMTUDiscovery = n.MaxUDPPayload, n.DisablePathMTUDiscovery
 	c.strs.init(o)
 	c.life.init(o)
+	o.GlitchLimit = n.GlitchLimit
+	c.glitches.init(n.GlitchLimit)
 	for _, p := range c.paths.list {
 		p.mtu.init(o)
 	}

@@ -147,6 +147,7 @@ func (c *Conn) appendDatagrams(b []byte, limit int) []byte {
 		b = append(b, d...)
 		s.send.pop()
 		c.stats.DatagramsSent++
+		c.glitches.progress()
 	}
 	if s.full && s.send.size <= c.cfg.DatagramQueue/2 {
 		s.full = false

@@ -97,6 +97,7 @@ func (h *lossHandler) OnFrameAcked(space wire.Space, pn uint64, f *frameRecord) 
 	switch f.Kind {
 	case recStream:
 		c.onStreamAcked(f)
+		c.glitches.progress()
 	case recCrypto:
 		c.spaces[space].crypto.send.OnAcked(f.Off, int(f.Len))
 	case recResetStream:

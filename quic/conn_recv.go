@@ -221,6 +221,7 @@ func (c *Conn) onPacket(in *inbound, space wire.Space, t wire.PacketType, dst []
 		c.frame = new(wire.Frame)
 	}
 	f := c.frame
+	odd, had := 0, c.brought()
 	for len(payload) > 0 {
 		n, err := wire.ParseFrame(payload, t, f)
 		if err != nil {
@@ -230,6 +231,7 @@ func (c *Conn) onPacket(in *inbound, space wire.Space, t wire.PacketType, dst []
 		payload = payload[n:]
 		eliciting = eliciting || wire.AckEliciting(f.Type)
 		probing = probing && wire.Probing(f.Type)
+		before := c.brought()
 		if err := c.handleFrame(space, p, dst, f); err != nil {
 			c.fail(err)
 			return
@@ -237,6 +239,12 @@ func (c *Conn) onPacket(in *inbound, space wire.Space, t wire.PacketType, dst []
 		if c.life.phase != phaseOpen {
 			return
 		}
+		if space == wire.SpaceApp && c.isGlitch(f, before) {
+			odd++
+		}
+	}
+	if c.onGlitches(odd, c.brought() != had); c.life.phase != phaseOpen {
+		return
 	}
 	s.acks.OnReceived(pn, c.now, eliciting, uint8(in.d.ECN))
 	c.life.onReceived(c.now)

@@ -114,7 +114,7 @@ func TestStreamChurn(t *testing.T) {
 		"empty": func(id StreamID) []byte { return streamFrame(id, 0, "", true) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newClientScript(t, scriptOptions{})
+			s := newClientScript(t, scriptOptions{config: func(c *Config) { c.GlitchLimit = -1 }})
 			var before int64
 			for i := range rounds {
 				id := StreamID(i * 4)

@@ -18,6 +18,7 @@ type Stats struct {
 	PTOs                             uint64 // probe timeouts that fired
 	KeyUpdates                       uint64
 	PathChanges                      uint64
+	Glitches                         uint64 // frames of the peer that brought nothing, and what the application called Conn.Glitch for
 
 	LatestRTT, SmoothedRTT, MinRTT, RTTVar time.Duration
 	CongestionWindow, BytesInFlight        int
@@ -32,5 +33,5 @@ type counters struct {
 	StreamBytesSent, StreamBytesRetransmitted, StreamBytesReceived uint64
 	DatagramsSent, DatagramsReceived, DatagramsDropped             uint64
 	StreamsOpened, StreamsAccepted                                 uint64
-	KeyUpdates, PathChanges                                        uint64
+	KeyUpdates, PathChanges, Glitches                              uint64
 }
