@@ -6,6 +6,7 @@ import (
 	"net"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/frittata-go/frittata/quic"
@@ -56,6 +57,7 @@ func (r *router) serve() {
 		return
 	}
 	r.end()
+	busyRouters.Add(-1)
 	r.t.queue.leave()
 	r.t.wg.Add(-workerCount)
 }
@@ -88,6 +90,27 @@ func (r *router) loop() bool {
 		if len(r.list) > 0 && !r.run() {
 			return false
 		}
+		r.share()
+	}
+}
+
+// roundsAtOnce is how many batches a router serves, where there are at least as many busy ones
+// as processors, before it lets others have its own. Else they would have to wait until the runtime
+// takes it away, which is 10 ms.
+const roundsAtOnce = 32
+
+// busyRouters is how many routers of the process do not wait.
+var busyRouters atomic.Int32
+
+// share lets others have the processor if it is time. Where a processor is idle nobody
+// needs this one, and to yield would wake a thread.
+func (r *router) share() {
+	if r.rounds++; r.rounds < roundsAtOnce {
+		return
+	}
+	r.rounds = 0
+	if int(busyRouters.Load()) >= runtime.GOMAXPROCS(0) {
+		runtime.Gosched()
 	}
 }
 
@@ -113,7 +136,10 @@ func (r *router) receive() (n int, err error) {
 		return 0, nil
 	}
 	r.rest()
+	r.rounds = 0
+	busyRouters.Add(-1)
 	n, err = t.socket.ReadBatch(r.msgs[:1])
+	busyRouters.Add(1)
 	r.read = time.Now()
 	t.queue.wake(r.read)
 	return n, err

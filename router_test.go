@@ -3,7 +3,9 @@ package frittata
 import (
 	"bytes"
 	"log/slog"
+	"math"
 	"net"
+	"runtime"
 	"sync/atomic"
 	"testing"
 
@@ -106,5 +108,78 @@ func TestCloseWithTurnsDue(t *testing.T) {
 	wait(t, "the connection is gone", c.Done())
 	if log.Len() > 0 {
 		t.Errorf("logged: %s", log.String())
+	}
+}
+
+// roundSocket is a Socket that tells of each read that does not wait.
+type roundSocket struct {
+	*udp.Conn
+	round func()
+}
+
+func (s *roundSocket) TryReadBatch(m []udp.Message) (int, error) {
+	s.round()
+	return s.Conn.TryReadBatch(m)
+}
+
+// Two sockets that are always busy share one processor: neither serves many batches before the other has some.
+func TestSocketsShareAProcessor(t *testing.T) {
+	leak.Check(t)
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	const goal = 2000
+	var rounds [2]atomic.Int64
+	var stop atomic.Bool
+	var done [2]chan struct{}
+	var shared, changes, in atomic.Int64 // rounds while both were busy; how often the one that had them was another; which
+	for i := range 2 {
+		done[i] = make(chan struct{})
+		u, err := udp.Listen("udp4", "127.0.0.1:0", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &roundSocket{Conn: u, round: func() {
+			if rounds[0].Load() == 0 || rounds[1].Load() == 0 {
+				return // not before both are busy
+			}
+			shared.Add(1)
+			if in.Swap(int64(i)) != int64(i) {
+				changes.Add(1)
+			}
+		}}
+		tr, err := newTransport(s, serverConfig())
+		if err != nil {
+			t.Fatal(err)
+		}
+		tr.queue.lag = math.MaxInt64
+		tr.start()
+		defer tr.Close()
+		l, err := tr.Listen(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var conn *Conn
+		server := one(t, l, &app{
+			established: func(_ *quic.Conn, info HandshakeInfo) error { conn = info.Conn; return nil },
+			writes: func(*quic.Conn) error {
+				if !stop.Load() {
+					conn.Wake()
+				}
+				if conn.w.router && rounds[i].Add(1) == goal {
+					close(done[i])
+				}
+				return nil
+			},
+		})
+		dial(t, l, clientConfig(), opener())
+		<-server
+		go rouse(t, l.Addr(), done[i])
+	}
+	for i := range 2 {
+		wait(t, "the socket has had its rounds", done[i])
+	}
+	stop.Store(true)
+	t.Logf("%d rounds, %d changes", shared.Load(), changes.Load())
+	if changes.Load() < shared.Load()/(4*roundsAtOnce) {
+		t.Error("one socket had many rounds in a row")
 	}
 }

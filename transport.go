@@ -100,6 +100,7 @@ func startTransport(s Socket, cfg *Config) (*Transport, error) {
 func (t *Transport) start() {
 	t.noteOpened()
 	t.wg.Add(workerCount)
+	busyRouters.Add(1)
 	go t.router.serve()
 }
 

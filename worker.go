@@ -23,6 +23,7 @@ type worker struct {
 	yield   bool               // a callback has made goroutines runnable
 	stirred bool               // so did one earlier, and they have had the processor once
 	router  bool
+	rounds  int           // the router's, since others had the processor
 	read    time.Time     // the router's: when it read last
 	list    []*Conn       // the strands to run
 	due     []*Conn       // those that need another turn
@@ -85,7 +86,7 @@ func (w *worker) goOn() (held bool) {
 			return false
 		}
 		if w.yield {
-			w.yield, w.stirred = false, true
+			w.yield, w.stirred, w.rounds = false, true, 0
 			runtime.Gosched()
 		}
 		w.stage, w.pos = stageOut, 0
