@@ -150,7 +150,7 @@ func measure(lines []*line, srv, cli *proc) ([]*measured, error) {
 		}
 		switch r.kind {
 		case idleKind:
-			time.Sleep(2 * time.Second) // for what handshakes leave behind
+			time.Sleep(4 * time.Second) // for what handshakes leave behind: a connection rests after three
 			a, b, err := memory(srv, cli)
 			if err != nil {
 				return nil, err

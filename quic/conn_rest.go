@@ -8,8 +8,9 @@ import (
 
 // restAfter is for how long nothing has to come, and nothing has to be in flight,
 // before a connection lets go of what it can build up again: some microseconds
-// of work and a few allocations, for 4 KiB.
-const restAfter = time.Second
+// of work and a few allocations, for 4 KiB. One that has something to do every second or two,
+// as each of thousands may, keeps it.
+const restAfter = 3 * time.Second
 
 // restDeadline is when the connection is to rest. It rests once after each time
 // that it was busy: what packets that are not authentic build up in between stays.

@@ -61,7 +61,7 @@ func spaceAfter[S any](sp *space[S]) space[S] {
 
 // minIdle is for how long nothing has to be in flight before memory is let go of:
 // what pauses for less keeps it.
-const minIdle = time.Second
+const minIdle = 3 * time.Second
 
 // maybeTrimLater has memory let go of in a while if nothing is in flight any more.
 func (r *Recovery[S]) maybeTrimLater(now time.Duration) {
