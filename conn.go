@@ -29,21 +29,22 @@ type Conn struct {
 	qc          *quic.Conn
 	io          *quic.IO
 	app         Application
-	w           *worker   // whose turn it is
-	out         *Duty     // in a callback: what it keeps from being done
-	yield       bool      // the callback has called Yield
-	budget      budget    // what is left of it in this turn
-	deadline    time.Time // of io, as of the last turn; zero: none
-	armed       time.Time // when the timer will fire; zero: it will not
-	cause       error     // what a callback returned, or that it panicked
-	closing     bool      // OnClose was called
-	told        bool      // closed is closed
-	noted       bool      // noteReady was called
-	dialing     bool      // counts as a client's handshake; of its goroutine
-	halfOpen    bool      // counts as a handshake under way; of its goroutine
-	connected   bool      // info is there
-	established bool      // OnEstablished was called
-	maxWritable int       // the most that io.Writable has been
+	w           *worker        // whose turn it is
+	out         *Duty          // in a callback: what it keeps from being done
+	yield       bool           // the callback has called Yield
+	budget      budget         // what is left of it in this turn
+	deadline    time.Time      // of io, as of the last turn; zero: none
+	armed       time.Time      // when the timer will fire; zero: it will not
+	cause       error          // what a callback returned, or that it panicked
+	closing     bool           // OnClose was called
+	told        bool           // closed is closed
+	noted       bool           // noteReady was called
+	dialing     bool           // counts as a client's handshake; of its goroutine
+	halfOpen    bool           // counts as a handshake under way; of its goroutine
+	connected   bool           // info is there
+	established bool           // OnEstablished was called
+	maxWritable int            // the most that io.Writable has been
+	trains      quic.TrainFate // as io.TrainFate had it last
 
 	timerFired atomic.Bool
 	paused     atomic.Bool // no callback before Resume

@@ -39,6 +39,7 @@ type Stats struct {
 	TooManyConns      uint64 // connections that MaxConns kept out
 	TooManyHandshakes uint64 // and those that MaxHandshakes, MaxPending or Admission did
 	Shields           uint64 // how many times the kernel was told to drop first flights, for 100 ms each, as too many came
+	TrainsLost        uint64 // connections that sent datagrams alone in the end, as all but the first of each train were lost: GSO does not work for them
 	Forwarded         uint64 // datagrams that came for another Transport of the group
 
 	Admission       AdmissionCounts
@@ -60,7 +61,7 @@ type counters struct {
 	inboxDropped, spilled, panics    atomic.Uint64
 	takeOvers, blocked               atomic.Uint64
 	tooManyConns, tooManyHandshakes  atomic.Uint64
-	forwarded, shields               atomic.Uint64
+	forwarded, shields, trainsLost   atomic.Uint64
 	acceptedFlights, droppedPending  atomic.Uint64
 	droppedReplies                   atomic.Uint64
 	retriedFlights, droppedFlights   [numAdmissionCauses]atomic.Uint64
@@ -98,6 +99,7 @@ func (t *Transport) Stats() Stats {
 	}
 	s.Forwarded = n.forwarded.Load()
 	s.Shields = n.shields.Load()
+	s.TrainsLost = n.trainsLost.Load()
 	s.Admission = n.admission()
 	s.HandshakeDelay = handshakeSlots.delay(time.Now())
 	s.HandshakeMemory = t.load.memory()

@@ -53,6 +53,7 @@ type Transport struct {
 	flights     quic.FlightPolicy // what becomes of first flights now, and why
 	flightCause admissionCause
 	shield      shield
+	trains      trainWatch
 	repliesHeld bool // the batch has had its answers
 
 	pendingFlights, pendingBytes int64 // that load has

@@ -260,6 +260,9 @@ func (c *Conn) applyRoutes(r quic.RouteChanges) {
 // settle is the end of a turn. It returns true if the connection is gone.
 func (c *Conn) settle() (gone bool) {
 	c.publishRoutes()
+	if f := c.io.TrainFate(); f != c.trains {
+		c.noteTrains(f)
+	}
 	if r := c.qc.RemoteAddr(); r != c.remote {
 		c.mu.Lock()
 		c.remote, c.local = r, c.qc.LocalAddr()

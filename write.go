@@ -23,7 +23,7 @@ func (t *Transport) reply(r *reply) {
 
 // writeTrain sends and counts. out is scratch space: what is handed to an interface escapes.
 func (t *Transport) writeTrain(out *udp.Train, data []byte, train *quic.Train) error {
-	*out = udp.Train{Data: data, Segment: train.Segment, Remote: train.Remote, Local: train.Local, ECN: uint8(train.ECN)}
+	*out = udp.Train{Data: data, Segment: train.Segment, Remote: train.Remote, Local: train.Local, ECN: uint8(train.ECN), Alone: train.Alone}
 	sent, err := t.socket.WriteTrain(out)
 	out.Data = nil
 	n := &t.stats

@@ -12,6 +12,8 @@ var connFields = []field[quic.Stats]{
 		get: func(s *quic.Stats) float64 { return float64(s.PacketsLost) }},
 	{name: "closed_connections_spuriously_lost_packets_total", help: "Of the packets declared lost, those that were acknowledged after all.",
 		get: func(s *quic.Stats) float64 { return float64(s.PacketsSpuriousLost) }},
+	{name: "closed_connections_paths_alone_total", help: "Paths on which all but the first of each train of datagrams was lost, until trains ended.",
+		get: func(s *quic.Stats) float64 { return float64(s.PathsAlone) }},
 	{name: "closed_connections_dropped_packets_total", help: "QUIC packets received that could not be decrypted, were duplicates or malformed.",
 		get: func(s *quic.Stats) float64 { return float64(s.PacketsDropped) }},
 	{name: "closed_connections_sent_bytes_total", help: "UDP payload that connections had sent when they closed.",

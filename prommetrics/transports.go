@@ -131,6 +131,8 @@ var transportFields = append([]field[frittata.Stats]{
 		get: func(s *frittata.Stats) float64 { return float64(s.Socket.TrainsSent) }},
 	{name: "udp_gso_disabled_total", help: "Sockets for which GSO was given up.",
 		get: func(s *frittata.Stats) float64 { return float64(s.Socket.GSODisabled) }},
+	{name: "connections_with_lost_trains_total", help: "Connections that sent datagrams alone in the end, as all but the first of each train were lost.",
+		get: func(s *frittata.Stats) float64 { return float64(s.TrainsLost) }},
 	{name: "udp_fallbacks_total", help: "Trains and datagrams that were sent again with less of the kernel's help.",
 		get: func(s *frittata.Stats) float64 { return float64(s.Socket.Fallbacks) }},
 	{name: "udp_timed_datagrams_total", help: "UDP datagrams that were handed to the kernel with a release time.",

@@ -170,6 +170,17 @@ func (io *IO) Handshaking() bool { return io.c.life.phase == phaseOpen && !io.c.
 // routes as removed.
 func (io *IO) Gone() bool { return io.c.life.phase == phaseGone }
 
+// TrainFate returns what became of trains on the path in use.
+func (io *IO) TrainFate() TrainFate {
+	switch rp := io.c.paths.active.rp; {
+	case rp.Alone():
+		return TrainsLost
+	case rp.Arrived():
+		return TrainsArrived
+	}
+	return TrainsUnknown
+}
+
 // Writable returns how many streams NextWritable would return. Transmit makes
 // room in send buffers: when it has grown, run the application again, which may
 // have more to send.
@@ -246,6 +257,7 @@ func (c *Conn) Stats() Stats {
 	s.PathMTU = p.mtu.size
 	l := c.loss.Counts()
 	s.PacketsLost, s.BytesLost, s.PacketsSpuriousLost, s.PTOs = l.Lost, l.LostBytes, l.SpuriousLost, l.PTOs
+	s.PathsAlone = l.Alone
 	return s
 }
 

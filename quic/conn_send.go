@@ -40,6 +40,8 @@ type outPacket struct {
 type outState struct {
 	packets *[wire.NumSpaces]outPacket // memory for them; nil at rest
 	n       int
+
+	follower bool // the datagram is not the first of its train
 }
 
 // Transmit writes the next train of datagrams to buf: at most maxSegments, all
@@ -74,7 +76,7 @@ func (io *IO) Transmit(now time.Time, buf []byte, maxSegments int) (Train, bool)
 func (c *Conn) finishTrain(p *path, n, segment int) Train {
 	p.sent += uint64(n)
 	c.stats.BytesSent += uint64(n)
-	t := Train{N: n, Segment: segment, Remote: p.remote, Local: p.local, Socket: p.socket}
+	t := Train{N: n, Segment: segment, Remote: p.remote, Local: p.local, Socket: p.socket, Alone: p.rp.Alone()}
 	if p.rp.ECT() {
 		t.ECN = ECT0
 	}
@@ -103,6 +105,7 @@ func (c *Conn) transmitTrain(buf []byte, p *path, maxSegments int) (Train, bool)
 			break
 		}
 		data := n < budget && p.rp.Window() >= segment
+		c.out.follower = count > 0 && !p.rp.Alone()
 		size := c.writeDatagram(buf[n:n:len(buf)], p, segment, data)
 		if size == 0 {
 			break
@@ -117,6 +120,7 @@ func (c *Conn) transmitTrain(buf []byte, p *path, maxSegments int) (Train, bool)
 			break
 		}
 	}
+	c.out.follower = false
 	if c.hs.connected && p.rp.Window() >= segment && !c.hasAppData() {
 		p.rp.SetAppLimited()
 	}
@@ -219,7 +223,7 @@ func (c *Conn) sealDatagram(b []byte, p *path) int {
 		c.loss.OnSent(k.space, &recovery.Sent{
 			Now: c.now, PN: k.pn, Size: k.end - k.start + protect.Overhead,
 			AckEliciting: k.eliciting, InFlight: k.eliciting || k.padded, MTUProbe: k.probe,
-			ECT: p.rp.ECT(), Path: p.rp, LargestAcked: k.largestAcked, HasAck: k.hasAck,
+			ECT: p.rp.ECT(), Path: p.rp, Follower: c.out.follower, LargestAcked: k.largestAcked, HasAck: k.hasAck,
 		})
 		c.stats.PacketsSent++
 		if k.hasAck {

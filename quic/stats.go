@@ -19,6 +19,7 @@ type Stats struct {
 	KeyUpdates                       uint64
 	PathChanges                      uint64
 	Glitches                         uint64 // frames of the peer that brought nothing, and what the application called Conn.Glitch for
+	PathsAlone                       uint64 // paths on which all but the first of each train was lost, until trains ended
 
 	LatestRTT, SmoothedRTT, MinRTT, RTTVar time.Duration
 	CongestionWindow, BytesInFlight        int

@@ -78,7 +78,22 @@ type Train struct {
 	Local   netip.Addr     // the source address to use; the zero Addr leaves it to the system
 	Socket  uint32         // the number of the socket to use
 	ECN     ECN
+	// Alone tells that each datagram has to be handed to the network on its own, since on this path
+	// all but the first of a train are lost otherwise.
+	Alone bool
 }
+
+// TrainFate is what became of trains on a path.
+type TrainFate uint8
+
+const (
+	// TrainsUnknown: nothing that is not the first of its train was acknowledged.
+	TrainsUnknown TrainFate = iota
+	// TrainsArrived: some was.
+	TrainsArrived
+	// TrainsLost: time and again all but the first was lost. Train.Alone is set from then on.
+	TrainsLost
+)
 
 // Count returns the number of datagrams in the train.
 func (t *Train) Count() int {

@@ -584,3 +584,62 @@ func exchangeWithGroup(t *testing.T, n, want int) {
 		tr.Close()
 	}
 }
+
+// A socket whose trains get lost but for their first datagrams works, for each connection after a while,
+// and leaves GSO when three peers are concerned; but not if a train ever arrived.
+func TestConnectionsWhoseTrainsAreLost(t *testing.T) {
+	for _, arrived := range []bool{false, true} {
+		t.Run(fmt.Sprintf("arrived %v", arrived), func(t *testing.T) {
+			leak.Check(t)
+			var lose atomic.Bool
+			udp.Inject(t, udp.Faults{Firsts: lose.Load})
+			s, err := udp.Listen("udp", "127.0.0.1:0", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			server, err := frittata.NewTransport(s, config())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer server.Close()
+			l, err := server.Listen(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			udp.Inject(t, udp.Faults{}) // of the clients
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			dial := func(from string) {
+				tr, err := frittata.Open("udp", from+":0", config())
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer tr.Close()
+				served := serveOne(ctx, l)
+				move(t, ctx, tr, l.Addr(), transferred)
+				<-served
+			}
+			if arrived {
+				dial("127.0.0.9")
+			}
+			lose.Store(true)
+			peers := []string{"127.0.0.1", "127.0.0.1", "127.0.0.2", "127.0.0.1", "127.0.0.3"}
+			for i, from := range peers {
+				if k := s.Caps(); !k.GSO {
+					t.Errorf("no GSO before peer %d: %+v", i, k)
+				}
+				dial(from)
+			}
+			if n := server.Stats().TrainsLost; int(n) != len(peers) {
+				t.Errorf("%d connections lost their trains", n)
+			}
+			if k := s.Caps(); k.GSO != arrived || (k.GSOReason == "") != arrived {
+				t.Errorf("%+v", k)
+			}
+			if n := s.Stats().GSODisabled; (n == 0) != arrived {
+				t.Errorf("GSO was left %d times", n)
+			}
+			dial("127.0.0.4")
+		})
+	}
+}

@@ -25,7 +25,7 @@ type Faults struct {
 	Send    func(s Sent) syscall.Errno     // in place of sending, unless it is 0
 	Receive func(batch bool) syscall.Errno // in place of receiving, unless it is 0
 	Batch   syscall.Errno                  // of all calls for several messages
-	Firsts  bool                           // of each train nothing arrives but its first datagram
+	Firsts  func() bool                    // of each train nothing arrives but its first datagram
 	Steer   bool                           // the kernel does not steer
 	Share   error                          // of SO_REUSEPORT
 }
@@ -67,7 +67,7 @@ func Inject(t testing.TB, f Faults) {
 		if errno := send(true, &msgs[0]); errno != 0 {
 			return 0, errno
 		}
-		if f.Firsts {
+		if f.Firsts != nil && f.Firsts() {
 			return sendFirsts(fd, msgs)
 		}
 		return sendmmsg(fd, msgs)

@@ -3,7 +3,7 @@ package udp
 // DisableGSO has WriteTrain hand over each datagram on its own from now on, for good. It is
 // for those who can see that trains get lost where single datagrams do not, as
 // happens with some network interfaces and tunnels that take trains and send nothing: this
-// package cannot see what arrives, so it never does so by itself. The reason, which should
+// package cannot see what arrives, so it never does so by itself; for single trains there is Train.Alone. The reason, which should
 // say why, is told by Caps.GSOReason. If GSO is off already nothing changes.
 func (c *Conn) DisableGSO(reason string) { c.leaveGSO(reason) }
 

@@ -76,6 +76,9 @@ type Train struct {
 
 	// ECN is the codepoint for the IP header, as in Message.
 	ECN uint8
+
+	// Alone has the train sent without GSO, for where trains get lost.
+	Alone bool
 }
 
 // Count returns the number of datagrams.

@@ -215,7 +215,7 @@ func (w *writer) begin(t *Train) error {
 		w.segment = len(t.Data)
 	}
 	w.per = 1
-	if w.left > 1 && c.gso.Load() {
+	if w.left > 1 && !t.Alone && c.gso.Load() {
 		limit := maxPayload6
 		if w.v4 {
 			limit = maxPayload4

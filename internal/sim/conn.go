@@ -149,9 +149,9 @@ func (c *Conn) depart(tr quic.Train, after time.Duration) {
 	h := c.Host
 	data := append([]byte(nil), h.buf[:tr.N]...)
 	h.w.After(after, func() {
-		for len(data) > 0 {
+		for first := true; len(data) > 0; first = false {
 			n := min(tr.Segment, len(data))
-			h.w.send(h.addr, tr.Remote, tr.ECN, data[:n], h.cfg.Up)
+			h.w.send(h.addr, tr.Remote, tr.ECN, !first && !tr.Alone, data[:n], h.cfg.Up)
 			data = data[n:]
 		}
 	})

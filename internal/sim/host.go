@@ -275,7 +275,7 @@ func (h *Host) receive(now time.Time, p *Packet) time.Duration {
 
 // reply sends what the endpoint answers, and returns what that costs.
 func (h *Host) reply(to netip.AddrPort, b []byte) time.Duration {
-	h.w.send(h.addr, to, quic.NotECT, b, h.cfg.Up)
+	h.w.send(h.addr, to, quic.NotECT, false, b, h.cfg.Up)
 	return h.cfg.ReplyCost
 }
 

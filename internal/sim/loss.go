@@ -16,6 +16,19 @@ func (n *Loss) Handle(w *World, p *Packet, next Next) {
 	next(p)
 }
 
+// Firsts loses what is not the first of its train, as a network interface does that takes trains but cannot
+// cut them up.
+type Firsts struct{}
+
+// Handle implements Node.
+func (Firsts) Handle(w *World, p *Packet, next Next) {
+	if p.Follower {
+		w.Drop(p)
+		return
+	}
+	next(p)
+}
+
 // BurstLoss loses packets in bursts, by the model of Gilbert and Elliott: the
 // link is good or bad, and may change with each packet.
 type BurstLoss struct {

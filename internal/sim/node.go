@@ -11,6 +11,7 @@ type Packet struct {
 	Data     []byte
 	Src, Dst netip.AddrPort
 	ECN      quic.ECN
+	Follower bool // it left in a train, and not as its first
 }
 
 // Next hands a packet on.

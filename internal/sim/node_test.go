@@ -187,13 +187,13 @@ func TestNAT(t *testing.T) {
 	if back(nat.Outside()) {
 		t.Error("a packet came in before one went out")
 	}
-	w.send(h.addr, server, 0, []byte{1}, h.cfg.Up)
+	w.send(h.addr, server, 0, false, []byte{1}, h.cfg.Up)
 	if from != nat.Outside() || !back(nat.Outside()) {
 		t.Errorf("came from %v", from)
 	}
 	old := nat.Outside()
 	nat.RebindAddr()
-	w.send(h.addr, server, 0, []byte{1}, h.cfg.Up)
+	w.send(h.addr, server, 0, false, []byte{1}, h.cfg.Up)
 	if from == old || from != nat.Outside() || !back(from) || back(old) {
 		t.Errorf("after rebinding it came from %v", from)
 	}

@@ -201,7 +201,7 @@ func (w *World) packet(data []byte) *Packet {
 // Clone copies a packet, for nodes that duplicate.
 func (w *World) Clone(p *Packet) *Packet {
 	q := w.packet(p.Data)
-	q.Src, q.Dst, q.ECN = p.Src, p.Dst, p.ECN
+	q.Src, q.Dst, q.ECN, q.Follower = p.Src, p.Dst, p.ECN, p.Follower
 	return q
 }
 
@@ -213,7 +213,7 @@ func (w *World) Drop(p *Packet) {
 }
 
 // send enters a datagram of a host.
-func (w *World) send(src netip.AddrPort, dst netip.AddrPort, ecn quic.ECN, data []byte, up []Node) {
+func (w *World) send(src netip.AddrPort, dst netip.AddrPort, ecn quic.ECN, follower bool, data []byte, up []Node) {
 	w.counts.Sent++
 	w.counts.Bytes += uint64(len(data))
 	if w.trace != nil {
@@ -226,7 +226,7 @@ func (w *World) send(src netip.AddrPort, dst netip.AddrPort, ecn quic.ECN, data 
 		w.trace.Write(data)
 	}
 	p := w.packet(data)
-	p.Src, p.Dst, p.ECN = src, dst, ecn
+	p.Src, p.Dst, p.ECN, p.Follower = src, dst, ecn, follower
 	w.logPacket("sent", p)
 	w.pass(p, up, w.route)
 }

@@ -142,6 +142,9 @@ func (r *Recovery[S]) onAcked(space wire.Space, p *packet, h Handler[S]) {
 		r.touch(path)
 		path.batch.ectAcked++
 	}
+	if path.followers.onAcked(p, r.now) {
+		r.counts.Alone++
+	}
 	sp.settle(p, packetAcked)
 	r.acked = Acked{Size: int(p.size), MTUProbe: p.mtuProbe, Path: path, LargestAcked: p.largestAcked, HasAck: p.hasAck}
 	h.OnPacketAcked(space, p.pn, &r.acked)
@@ -247,6 +250,9 @@ func (r *Recovery[S]) onSpurious(l *latePacket, now time.Duration, largest uint6
 		r.threshold = min(d, maxPacketThreshold)
 	}
 	p := l.path
+	if l.follower {
+		p.followers.onArrived()
+	}
 	p.rate.delivered += uint64(l.size)
 	s := &p.batch.spurious
 	s.Now, s.Sent, s.Lost, s.Bytes = now, l.sent, l.lost, l.size

@@ -14,6 +14,7 @@ type latePacket struct {
 	sent, lost time.Duration
 	path       *Path
 	size       int
+	follower   bool
 }
 
 // lateList has the lost packets in ascending order of their numbers. They are
@@ -30,7 +31,7 @@ func (l *lateList) add(p *packet, now time.Duration) {
 	for i > 0 && s[i-1].pn > p.pn {
 		i--
 	}
-	*l = slices.Insert(s, i, latePacket{pn: p.pn, sent: p.sent, lost: now, path: p.path, size: int(p.size)})
+	*l = slices.Insert(s, i, latePacket{pn: p.pn, sent: p.sent, lost: now, path: p.path, size: int(p.size), follower: p.follower})
 }
 
 // expire forgets the packets that were lost before a time.

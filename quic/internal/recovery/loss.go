@@ -74,6 +74,9 @@ func (r *Recovery[S]) onLost(space wire.Space, now time.Duration, p *packet, per
 		r.counts.Lost++
 		r.counts.LostBytes += uint64(p.size)
 	}
+	if p.follower && p.path.followers.onLost(p, now) {
+		r.counts.Alone++
+	}
 	if p.ect {
 		p.path.ecn.onLost()
 	}

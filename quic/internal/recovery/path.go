@@ -23,6 +23,8 @@ type Path struct {
 	ecn     ecn
 	rate    rate
 	batch   batch
+
+	followers followers
 }
 
 // batch is what one ACK frame or one timeout did to a path, and the values that

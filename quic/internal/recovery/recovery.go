@@ -17,6 +17,7 @@ type Sent struct {
 	InFlight     bool // ack-eliciting or has PADDING
 	MTUProbe     bool // its loss says nothing about congestion
 	ECT          bool
+	Follower     bool // not the first of its train
 	Path         *Path
 	LargestAcked uint64 // that the ACK frame in it acknowledged, if HasAck
 	HasAck       bool
@@ -47,7 +48,11 @@ type Acked struct {
 }
 
 // Counts of packets, in all spaces.
-type Counts struct{ Lost, LostBytes, SpuriousLost, PTOs, PersistentCongestion uint64 }
+type Counts struct {
+	Lost, LostBytes, SpuriousLost, PTOs, PersistentCongestion uint64
+
+	Alone uint64 // paths that lose all of a train but its first packet
+}
 
 const (
 	// packetThreshold is kPacketThreshold of RFC 9002, Section 6.1.1.
@@ -225,6 +230,7 @@ func (r *Recovery[S]) OnSent(space wire.Space, s *Sent) {
 	p.size, p.frame, p.frames = uint32(s.Size), sp.frames.end, uint16(n)
 	p.state, p.requeued = packetUnsettled, false
 	p.eliciting, p.inFlight, p.mtuProbe, p.ect = s.AckEliciting, inFlight, s.MTUProbe, s.ECT
+	p.follower = s.Follower
 	sp.frames.end = sp.frames.open
 	if s.AckEliciting {
 		sp.eliciting++

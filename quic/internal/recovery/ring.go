@@ -29,6 +29,7 @@ type packet struct {
 	mtuProbe  bool
 	ect       bool
 	hasAck    bool
+	follower  bool // not the first of its train
 	requeued  bool // its frames were reported as lost for a probe
 }
 
