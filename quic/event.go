@@ -19,7 +19,7 @@ const (
 	EventDatagramWritable
 	// EventPathChanged: the peer's address, or ours, is another one now.
 	EventPathChanged
-	// EventResting: nothing has come and nothing was in flight for a second, so the
+	// EventResting: nothing has come and nothing was in flight for three seconds, so the
 	// connection has let go of memory that it builds up again when it is needed. The
 	// application may do likewise. Once for each time that it was busy.
 	EventResting
