@@ -229,17 +229,20 @@ func TestWriterGoesOnAtHalf(t *testing.T) {
 	for w.Len() < 4*maxChunk {
 		time.Sleep(time.Millisecond)
 	}
-	b, _ := w.Pop()
-	b.Release()
+	pop := func() {
+		b, _ := w.Pop()
+		if len(b.B) != maxChunk {
+			t.Fatalf("%d bytes", len(b.B))
+		}
+		b.Release()
+	}
+	pop()
 	select {
 	case <-done:
 		t.Error("the writer went on before half")
 	default:
 	}
-	for w.Len() > 2*maxChunk {
-		b, _ := w.Pop()
-		b.Release()
-	}
+	pop()
 	if err := <-done; err != nil || w.Len() != 3*maxChunk {
 		t.Errorf("%v, %d bytes", err, w.Len())
 	}
