@@ -40,11 +40,12 @@ var stacks = map[string]*stack{
 
 	"frittata-inline": inlineStack,
 
-	"quinn": quinnStack,
+	"quinn":        quinnStack,
+	"tokio-quiche": tokioQuicheStack,
 }
 
 // stackOrder is the order in which a round takes them.
-var stackOrder = []string{"frittata", "frittata-inline", "quic-go", "quinn", "tls", "h2", "h1"}
+var stackOrder = []string{"frittata", "frittata-inline", "quic-go", "quinn", "tokio-quiche", "tls", "h2", "h1"}
 
 // reference is the stack that ratios are taken to.
 const reference = "quic-go"

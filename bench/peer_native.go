@@ -32,6 +32,14 @@ var quinnStack = &stack{native: &native{
 		"spread", "http-spread"},
 }}
 
+// tokioQuicheStack is quiche with its runtime. Its build needs what BoringSSL's does.
+var tokioQuicheStack = &stack{native: &native{
+	pkg:   "tokio-quiche-peer",
+	tools: []string{"cargo", "cc", "c++", "cmake", "clang"},
+	workloads: []string{"bulk", "http-bulk", "requests", "handshake", "idle", "http-idle", "datagrams",
+		"spread", "http-spread"},
+}}
+
 // buildNatives builds the programs of all peers that have one, and returns the
 // peers that can take part: those without a program, and those whose program
 // there is now. For each of the others it writes a line that says why.

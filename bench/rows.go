@@ -59,7 +59,7 @@ var (
 )
 
 // allQUIC are the peers of rows that make no sense over TCP.
-var allQUIC = []string{"frittata", "quic-go", "quinn"}
+var allQUIC = []string{"frittata", "quic-go", "quinn", "tokio-quiche"}
 
 // allRows is the whole table.
 func allRows(z sizes) []*row {

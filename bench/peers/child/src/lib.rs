@@ -8,12 +8,13 @@ mod usage;
 pub mod wire;
 mod workload;
 
-use std::cell::{Cell, RefCell};
 use std::fmt::Display;
 use std::future::Future;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -41,7 +42,7 @@ pub trait Stack: Sized + 'static {
     type Raw: RawConn + 'static;
     type Http: HttpConn + 'static;
 
-    fn new(spec: Rc<Spec>, tally: Rc<Tally>) -> Result<Self>;
+    fn new(spec: Rc<Spec>, tally: Arc<Tally>) -> Result<Self>;
 
     /// Serves the raw protocol, or HTTP/3, on a free port.
     fn serve(&self, http: bool) -> impl Future<Output = Result<SocketAddr>>;
@@ -80,14 +81,14 @@ pub trait HttpConn {
 #[derive(Default)]
 pub struct Tally {
     /// Datagrams that the application received.
-    pub datagrams: Cell<i64>,
-    errors: RefCell<Vec<String>>,
+    pub datagrams: AtomicI64,
+    errors: Mutex<Vec<String>>,
 }
 
 impl Tally {
     /// Keeps the first errors.
     pub fn error(&self, e: impl Display) {
-        let mut errors = self.errors.borrow_mut();
+        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
         if errors.len() < 10 {
             errors.push(e.to_string());
         }
@@ -150,7 +151,7 @@ async fn child<S: Stack>() -> Result<()> {
         return Ok(());
     };
     let spec = Rc::new(serde_json::from_str::<Spec>(&line?)?);
-    let tally = Rc::new(Tally::default());
+    let tally = Arc::new(Tally::default());
     let stack = Rc::new(S::new(spec.clone(), tally.clone())?);
 
     let mut task = None;
@@ -206,7 +207,7 @@ fn read_lines() -> mpsc::UnboundedReceiver<std::io::Result<String>> {
 }
 
 fn counted(mut u: wire::Usage, tally: &Tally) -> wire::Usage {
-    u.datagrams = tally.datagrams.get();
-    u.errors = tally.errors.borrow().clone();
+    u.datagrams = tally.datagrams.load(Relaxed);
+    u.errors = tally.errors.lock().unwrap_or_else(PoisonError::into_inner).clone();
     u
 }

@@ -1,6 +1,6 @@
 //! HTTP/3 over quinn: the crates h3 and h3-quinn.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use bench_child::{HttpConn, Result, Tally};
 use bytes::{Buf, Bytes};
@@ -11,7 +11,7 @@ use http::{Method, Request, Response};
 use quinn::{Connection, VarInt};
 
 /// Answers GET /N with N bytes, and POST with how many bytes the body had.
-pub async fn serve(conn: Connection, tally: Rc<Tally>) {
+pub async fn serve(conn: Connection, tally: Arc<Tally>) {
     let mut h3 = match h3::server::builder().build::<_, Bytes>(h3_quinn::Connection::new(conn)).await {
         Ok(c) => c,
         Err(e) => return tally.error(e),

@@ -4,6 +4,7 @@ mod http3;
 
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,7 @@ fn main() -> std::process::ExitCode {
 
 struct Quinn {
     spec: Rc<Spec>,
-    tally: Rc<Tally>,
+    tally: Arc<Tally>,
     endpoint: Endpoint, // all connections of the process share it
     transport: Arc<TransportConfig>,
 }
@@ -32,7 +33,7 @@ impl Stack for Quinn {
     type Raw = Raw;
     type Http = http3::Client;
 
-    fn new(spec: Rc<Spec>, tally: Rc<Tally>) -> Result<Self> {
+    fn new(spec: Rc<Spec>, tally: Arc<Tally>) -> Result<Self> {
         let mut config = EndpointConfig::default();
         config.max_udp_payload_size(spec.udp_payload().max(1472))?;
         let endpoint = Endpoint::new(config, None, bench_child::bind()?, Arc::new(quinn::TokioRuntime))?;
@@ -141,13 +142,13 @@ fn provider() -> Arc<CryptoProvider> {
     PROVIDER.with(Arc::clone)
 }
 
-async fn count_datagrams(conn: Connection, tally: Rc<Tally>) {
+async fn count_datagrams(conn: Connection, tally: Arc<Tally>) {
     while conn.read_datagram().await.is_ok() {
-        tally.datagrams.set(tally.datagrams.get() + 1);
+        tally.datagrams.fetch_add(1, Relaxed);
     }
 }
 
-async fn serve_raw(conn: Connection, tally: Rc<Tally>) {
+async fn serve_raw(conn: Connection, tally: Arc<Tally>) {
     while let Ok((send, recv)) = conn.accept_bi().await {
         let tally = tally.clone();
         tokio::task::spawn_local(async move {
