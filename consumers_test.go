@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"runtime"
 	"testing"
 	"time"
 
@@ -13,15 +12,6 @@ import (
 	"github.com/frittata-go/frittata/quic"
 	"github.com/frittata-go/frittata/udp"
 )
-
-// liveHeap returns the bytes that are in use, after what is not was collected.
-func liveHeap() int64 {
-	runtime.GC()
-	runtime.GC() // what a sync.Pool let go of in the first
-	var ms runtime.MemStats
-	runtime.ReadMemStats(&ms)
-	return int64(ms.HeapAlloc)
-}
 
 // until waits until a counter says that it is so.
 func until(t *testing.T, what string, cond func() bool) {
@@ -188,7 +178,7 @@ func TestDeadAndSlowConsumers(t *testing.T) {
 					}
 					return in.Start(consume)
 				})
-				before := liveHeap()
+				before := leak.Heap()
 				ccfg := clientConfig()
 				ccfg.QUIC.EnableDatagrams, ccfg.QUIC.SendBuffer = true, 16<<10
 				c := dial(t, l, ccfg, test.client())
@@ -202,7 +192,7 @@ func TestDeadAndSlowConsumers(t *testing.T) {
 				} else {
 					until(t, "the bound is met", func() bool { server.Wake(); return test.held(server) })
 				}
-				if grown := liveHeap() - before; grown > test.most+rest {
+				if grown := leak.Heap() - before; grown > test.most+rest {
 					t.Errorf("%d bytes of memory", grown)
 				}
 				if consumer == "slow" {
@@ -239,7 +229,7 @@ func TestNobodyAccepts(t *testing.T) {
 	l := listen(t, cfg)
 	firstFlight(t, l.Addr())
 	until(t, "there is one", func() bool { return l.Stats().Endpoint.Pending == 1 })
-	before := liveHeap()
+	before := leak.Heap()
 	for i := range 20 * cfg.MaxPending {
 		firstFlight(t, l.Addr())
 		if n := l.Stats().Endpoint.Pending; n > cfg.MaxPending {
@@ -247,7 +237,7 @@ func TestNobodyAccepts(t *testing.T) {
 		}
 	}
 	until(t, "the bound is met", func() bool { return l.Stats().Endpoint.Pending == cfg.MaxPending })
-	if grown := liveHeap() - before; grown > 2<<20 {
+	if grown := leak.Heap() - before; grown > 2<<20 {
 		t.Errorf("%d bytes of memory", grown)
 	}
 	l.mu.Lock()
@@ -272,7 +262,7 @@ func TestNobodyReadsTunnel(t *testing.T) {
 			leak.Check(t)
 			client, server, outer := tunnels(t)
 			until(t, "the tunnel is open", func() bool { return client.Limit() >= 1200 && server.Limit() >= 1200 })
-			before := liveHeap()
+			before := leak.Heap()
 			train := &udp.Train{Data: make([]byte, tunnelTrain*size), Segment: size}
 			until(t, "the queue is full", func() bool {
 				for range 20 {
@@ -282,7 +272,7 @@ func TestNobodyReadsTunnel(t *testing.T) {
 				}
 				return server.Dropped() > 1000
 			})
-			if grown := liveHeap() - before; grown > 6<<20 {
+			if grown := leak.Heap() - before; grown > 6<<20 {
 				t.Errorf("%d bytes of memory", grown)
 			}
 			server.mu.Lock()
@@ -317,12 +307,12 @@ func TestNobodyRunsAttached(t *testing.T) {
 	}
 	// A connection in its handshake is run by its own goroutine, which takes functions too.
 	wait(t, "the strand is stuck", entered)
-	before := liveHeap()
+	before := leak.Heap()
 	for i := range 50_000 {
 		b := make([]byte, 1+i%1400)
 		a.Feed(&udp.Message{Buf: b, N: len(b), Remote: innerServer})
 	}
-	if grown := liveHeap() - before; grown > 1<<20 {
+	if grown := leak.Heap() - before; grown > 1<<20 {
 		t.Errorf("%d bytes of memory", grown)
 	}
 	if err := a.Do(func(c *quic.Conn) { c.IO().Abort(net.ErrClosed) }); err != nil { // it would wait for an answer

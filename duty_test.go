@@ -5,7 +5,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/frittata-go/frittata/internal/leak"
 	"github.com/frittata-go/frittata/quic"
@@ -80,11 +79,7 @@ func TestCallbackBlocks(t *testing.T) {
 				echoes(t, l)
 			}
 			// On a runner it holds nobody up, until it is relieved all the same.
-			for deadline := time.Now().Add(testTime); l.Transport().Stats().CallbacksBlocked == 0; time.Sleep(time.Millisecond) {
-				if time.Now().After(deadline) {
-					t.Fatal("nobody took over")
-				}
-			}
+			until(t, "somebody takes over", func() bool { return l.Transport().Stats().CallbacksBlocked > 0 })
 			close(release)
 			if where != "OnClose" {
 				_ = conn.Do(func(*quic.Conn) {})

@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"testing"
 
+	"github.com/frittata-go/frittata/internal/leak"
 	"github.com/frittata-go/frittata/quic"
 )
 
@@ -96,13 +97,6 @@ func TestRestInMessage(t *testing.T) {
 
 func TestIdleConnMemory(t *testing.T) {
 	const conns = 100
-	heap := func() uint64 {
-		var m runtime.MemStats
-		runtime.GC()
-		runtime.GC() // what the first one moved to the pools' second half
-		runtime.ReadMemStats(&m)
-		return m.HeapAlloc
-	}
 	type server struct {
 		qc *quic.Conn
 		c  *Conn
@@ -115,11 +109,11 @@ func TestIdleConnMemory(t *testing.T) {
 	}
 	idle(0) // what is made once
 	kept := make([]server, conns)
-	before := heap()
+	before := leak.Heap()
 	for i := range kept {
 		kept[i] = idle(uint64(i))
 	}
-	n := (heap() - before) / conns
+	n := (leak.Heap() - before) / conns
 	t.Logf("%d bytes each", n)
 	if n > maxIdleConn {
 		t.Errorf("an idle connection takes %d bytes, more than %d", n, maxIdleConn)

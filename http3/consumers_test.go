@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,16 +14,9 @@ import (
 	"time"
 
 	"github.com/frittata-go/frittata"
+	"github.com/frittata-go/frittata/internal/leak"
 	"github.com/frittata-go/frittata/quic"
 )
-
-func liveHeap() int64 {
-	runtime.GC()
-	runtime.GC() // what a sync.Pool let go of in the first
-	var ms runtime.MemStats
-	runtime.ReadMemStats(&ms)
-	return int64(ms.HeapAlloc)
-}
 
 // countless is a body without an end. It counts what is taken of it.
 type countless struct{ taken *atomic.Int64 }
@@ -152,10 +144,10 @@ func TestDeadConsumers(t *testing.T) {
 			})
 			t.Cleanup(func() { close(dead) }) // before the server's Close, which waits for handlers
 			ts.get("/")
-			before := liveHeap()
+			before := leak.Heap()
 			test.run(t, ts, &moved)
 			settled(t, &moved)
-			if grown := liveHeap() - before; grown > most {
+			if grown := leak.Heap() - before; grown > most {
 				t.Errorf("%d bytes of memory, at most %d", grown, int64(most))
 			}
 			body := bytes.Repeat([]byte("0123456789"), 20_000)

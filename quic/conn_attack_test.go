@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/frittata-go/frittata/internal/leak"
 	"github.com/frittata-go/frittata/quic/internal/wire"
 )
 
@@ -24,7 +25,7 @@ func flood(t *testing.T, o scriptOptions, packets int, most int64, frames func(i
 	}
 	s := newClientScript(t, o)
 	s.initialOpen = nil
-	before := liveHeap()
+	before := leak.Heap()
 	i := 0
 	for range packets {
 		var b []byte
@@ -49,7 +50,7 @@ func flood(t *testing.T, o scriptOptions, packets int, most int64, frames func(i
 		}
 	}
 	s.got, s.raw, s.texts, s.out = nil, nil, nil, nil
-	if grown := liveHeap() - before; grown > most {
+	if grown := leak.Heap() - before; grown > most {
 		t.Errorf("%d bytes of memory after %d frames (error: %v)", grown, i, s.conn.Err())
 	}
 	return s
@@ -179,10 +180,10 @@ func TestSelectiveAck(t *testing.T) {
 			t.Fatal(s.conn.Err())
 		}
 		if round == 100 {
-			before = liveHeap()
+			before = leak.Heap()
 		}
 	}
-	if grown := liveHeap() - before; grown > 8<<20 {
+	if grown := leak.Heap() - before; grown > 8<<20 {
 		t.Errorf("%d bytes more", grown)
 	}
 }

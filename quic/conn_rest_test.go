@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 	"unsafe"
+
+	"github.com/frittata-go/frittata/internal/leak"
 )
 
 // maxConnSize and maxIdleConn bound what a connection takes, in bytes: the struct, and all that
@@ -38,20 +40,13 @@ func TestConnSize(t *testing.T) {
 
 func TestIdleConnMemory(t *testing.T) {
 	const conns = 200
-	heap := func() uint64 {
-		var m runtime.MemStats
-		runtime.GC()
-		runtime.GC() // what the first one moved to the pools' second half
-		runtime.ReadMemStats(&m)
-		return m.HeapAlloc
-	}
 	idlePair(t) // what is made once
 	kept := make([]*Conn, conns)
-	before := heap()
+	before := leak.Heap()
 	for i := range kept {
 		kept[i] = idlePair(t).server
 	}
-	n := (heap() - before) / conns
+	n := (leak.Heap() - before) / conns
 	t.Logf("%d bytes each, of which the Conn has %d", n, unsafe.Sizeof(Conn{}))
 	if n > maxIdleConn {
 		t.Errorf("an idle connection takes %d bytes, more than %d", n, maxIdleConn)

@@ -3,22 +3,13 @@ package quic
 import (
 	"bytes"
 	"fmt"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/frittata-go/frittata/internal/leak"
 	"github.com/frittata-go/frittata/quic/internal/wire"
 )
-
-// liveHeap is what is in use after a collection.
-func liveHeap() int64 {
-	runtime.GC()
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
-}
 
 // TestBusyPeer keeps nearly all streams open for good and goes through the few that
 // are left: credit comes although no part of the limit worth a frame is ever free.
@@ -132,10 +123,10 @@ func TestStreamChurn(t *testing.T) {
 					t.Fatalf("stream %d: %v", id, err)
 				}
 				if i == rounds/10 {
-					before = liveHeap()
+					before = leak.Heap()
 				}
 			}
-			if grown := liveHeap() - before; grown > 200<<10 {
+			if grown := leak.Heap() - before; grown > 200<<10 {
 				t.Errorf("%d bytes more than after a tenth of the streams", grown)
 			}
 			if n := s.conn.OpenStreams(); n > 20 {
