@@ -124,7 +124,7 @@ type Config struct {
 
 	// GlitchLimit bounds how often the peer may do what the protocol allows but what
 	// costs more than it brings: frames without effect (PING, MAX_DATA, RESET_STREAM, PATH_CHALLENGE and the
-	// like, empty or repeated STREAM frames), and whatever the application has Conn.Glitch called for.
+	// like, empty or repeated STREAM frames, ACKs of nothing new beyond one for each packet sent), and whatever the application has Conn.Glitch called for.
 	// So many are free; they come back within 30 s, and one for each packet that brings stream data,
 	// each piece of stream data that the peer acknowledges and each datagram sent. Beyond, the connection is closed with
 	// PROTOCOL_VIOLATION (RFC 9000, Section 21.9). Default 10000; negative: no limit.

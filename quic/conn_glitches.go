@@ -11,6 +11,9 @@ const (
 	defaultGlitchLimit = 10_000
 	// glitchPeriod is the time in which Config.GlitchLimit is there again.
 	glitchPeriod = 30 * time.Second
+	// maxAcksOwed bounds how many packets of ours the peer may have acknowledged so late, or twice, that
+	// it told nothing new: more than a path's window has.
+	maxAcksOwed = 1 << 14
 )
 
 // glitches is a token bucket for what a peer may do and should not do often: frames that
@@ -19,6 +22,8 @@ const (
 type glitches struct {
 	each time.Duration // what a glitch costs; 0: there is no limit
 	full time.Duration
+	acks int32 // packets of ours that may yet bring an ACK of nothing new
+	news bool  // the ACK frame at hand acknowledges something
 }
 
 func (g *glitches) init(limit int) {
@@ -59,17 +64,35 @@ func (c *Conn) Glitch(n int) bool {
 // some of those that fill gaps.
 func (c *Conn) brought() uint64 { return c.strs.received + c.stats.StreamBytesReceived }
 
-// isGlitch tells whether a frame of a 1-RTT packet, which was processed, brought nothing. Data that has come
-// before is a glitch, an ACK is not: those are needed, and cost what the packets do that they tell of.
+// isGlitch tells whether a frame of a 1-RTT packet, which was processed and is no ACK, brought nothing. Data that has
+// come before is a glitch.
 func (c *Conn) isGlitch(f *wire.Frame, before uint64) bool {
 	switch f.Type {
-	case wire.FramePadding, wire.FrameAck, wire.FrameAckECN, wire.FrameConnectionClose, wire.FrameConnectionCloseApp:
+	case wire.FramePadding, wire.FrameConnectionClose, wire.FrameConnectionCloseApp:
 		return false
 	}
 	if f.Type&^1 == wire.FrameDatagram {
 		return len(f.Data) == 0
 	}
 	return f.Type&^7 != wire.FrameStream || c.brought() == before
+}
+
+// onElicitingSent counts a packet of ours that the peer has to acknowledge.
+func (g *glitches) onElicitingSent() { g.acks = min(g.acks+1, maxAcksOwed) }
+
+// staleAcks returns how many glitches n ACK frames of one packet are that told nothing new. One is free beside
+// frames that are to be acknowledged. A packet of nothing else answers one of ours (RFC 9000, Section 13.2.1), and may
+// come after a later one that tells the same: but no more of them than there were packets of ours.
+func (g *glitches) staleAcks(n int, alone bool) int {
+	switch {
+	case n == 0:
+	case !alone:
+		n--
+	case g.acks > 0:
+		g.acks--
+		n--
+	}
+	return n
 }
 
 // onGlitches takes the frames of a packet that brought nothing (RFC 9000, Section 21.9), and whether others did.

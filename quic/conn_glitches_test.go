@@ -1,6 +1,7 @@
 package quic
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
@@ -19,7 +20,7 @@ func TestGlitchLimit(t *testing.T) {
 				s.forget()
 			}
 			switch name {
-			case "PADDING", "ACK", "DATAGRAM":
+			case "PADDING", "DATAGRAM":
 				s.wantOpen()
 				return
 			}
@@ -31,6 +32,100 @@ func TestGlitchLimit(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestStaleAcks: ACKs that tell nothing new are glitches, unless an honest peer may have sent them.
+func TestStaleAcks(t *testing.T) {
+	const limit = 300
+	start := func(t *testing.T) *script {
+		s := newClientScript(t, scriptOptions{config: func(c *Config) { c.GlitchLimit, c.MaxIdleTimeout = limit, -1 }})
+		s.ackAll() // what the server sent by itself
+		s.conn.glitches.acks = 0
+		s.forget()
+		return s
+	}
+	stale := wire.AppendAck(nil, []wire.Range{{Start: 0, End: 1}}, 0, nil, 100)
+	send := func(t *testing.T, s *script, id StreamID) {
+		t.Helper()
+		if _, err := s.conn.StreamWrite(id, []byte("x"), false); err != nil {
+			t.Fatal(err)
+		}
+		s.collect()
+		s.forget()
+	}
+	t.Run("many in a packet", func(t *testing.T) {
+		s := start(t)
+		for i := range 2 {
+			if s.conn.Err() != nil {
+				t.Fatalf("closed after %d packets: %v", i, s.conn.Err())
+			}
+			s.write(bytes.Repeat(stale, limit/2+5), streamFrame(0, uint64(i), "x", false))
+		}
+		s.wantClose(ProtocolViolation)
+	})
+	t.Run("for packets of ours", func(t *testing.T) {
+		s := start(t)
+		id, err := s.conn.OpenStream(Uni)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The first ACK tells of all packets, as the peer's last one does that overtakes the others.
+		for range 10 {
+			for range limit / 2 {
+				send(t, s, id)
+			}
+			for range limit / 2 {
+				s.ackAll()
+			}
+		}
+		s.wantOpen()
+		if n := s.conn.Stats().Glitches; n != 0 {
+			t.Errorf("%d glitches", n)
+		}
+	})
+	t.Run("more than packets of ours", func(t *testing.T) {
+		s := start(t)
+		id, err := s.conn.OpenStream(Uni)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 50 {
+			send(t, s, id)
+		}
+		s.ackAll()
+		n := 0
+		for ; s.conn.Err() == nil && n < 2*limit; n++ {
+			s.write(stale)
+		}
+		if n < limit || n > limit+60 {
+			t.Errorf("closed after %d", n)
+		}
+		s.wantClose(ProtocolViolation)
+	})
+	t.Run("long credit", func(t *testing.T) {
+		var g glitches
+		for range 2 * maxAcksOwed {
+			g.onElicitingSent()
+		}
+		n := 0
+		for g.staleAcks(1, true) == 0 {
+			n++
+		}
+		if n != maxAcksOwed {
+			t.Errorf("%d are free", n)
+		}
+	})
+	t.Run("beside data", func(t *testing.T) {
+		s := start(t)
+		for i := range 10 * limit {
+			s.write(stale, streamFrame(0, uint64(i), "x", false))
+			s.forget()
+		}
+		s.wantOpen()
+		if n := s.conn.Stats().Glitches; n != 0 {
+			t.Errorf("%d glitches", n)
+		}
+	})
 }
 
 // TestGlitchesComeBack: what is odd at a moderate pace, or beside real work, is never too much.

@@ -67,6 +67,7 @@ type lossHandler Conn
 
 func (h *lossHandler) OnPacketAcked(space wire.Space, pn uint64, a *recovery.Acked) {
 	c := (*Conn)(h)
+	c.glitches.news = true
 	if a.HasAck {
 		c.spaces[space].acks.OnAckAcked(a.LargestAcked)
 	}

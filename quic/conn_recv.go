@@ -221,7 +221,7 @@ func (c *Conn) onPacket(in *inbound, space wire.Space, t wire.PacketType, dst []
 		c.frame = new(wire.Frame)
 	}
 	f := c.frame
-	odd, had := 0, c.brought()
+	odd, stale, had := 0, 0, c.brought()
 	for len(payload) > 0 {
 		n, err := wire.ParseFrame(payload, t, f)
 		if err != nil {
@@ -232,6 +232,7 @@ func (c *Conn) onPacket(in *inbound, space wire.Space, t wire.PacketType, dst []
 		eliciting = eliciting || wire.AckEliciting(f.Type)
 		probing = probing && wire.Probing(f.Type)
 		before := c.brought()
+		c.glitches.news = false
 		if err := c.handleFrame(space, p, dst, f); err != nil {
 			c.fail(err)
 			return
@@ -239,10 +240,15 @@ func (c *Conn) onPacket(in *inbound, space wire.Space, t wire.PacketType, dst []
 		if c.life.phase != phaseOpen {
 			return
 		}
-		if space == wire.SpaceApp && c.isGlitch(f, before) {
+		switch ack := f.Type&^1 == wire.FrameAck; {
+		case space != wire.SpaceApp:
+		case ack && !c.glitches.news:
+			stale++
+		case !ack && c.isGlitch(f, before):
 			odd++
 		}
 	}
+	odd += c.glitches.staleAcks(stale, !eliciting)
 	if c.onGlitches(odd, c.brought() != had); c.life.phase != phaseOpen {
 		return
 	}

@@ -231,6 +231,9 @@ func (c *Conn) sealDatagram(b []byte, p *path) int {
 		}
 		if k.eliciting {
 			c.life.onElicitingSent(c.now)
+			if k.space == wire.SpaceApp {
+				c.glitches.onElicitingSent()
+			}
 		}
 	}
 	if handshake && c.client {
