@@ -42,6 +42,7 @@ type Conn struct {
 	goAwayID     quic.StreamID // what we sent
 	nextRequest  quic.StreamID // the first that no request has come on (server)
 	early        earlyPriorities
+	lack         int // bytes that DATA frames lack, see onDataLength
 
 	enc     qpack.Encoder
 	dec     qpack.Decoder

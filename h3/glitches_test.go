@@ -1,6 +1,7 @@
 package h3
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -37,6 +38,24 @@ func TestGlitches(t *testing.T) {
 			begin: func(s *script) { s.f.peerWrite(0, headers(post...), false) },
 			step:  func(s *script, i int) { s.f.peerWrite(0, frame(FrameData, ""), false) },
 			most:  limit,
+		},
+		"DATA of one byte": {
+			begin: func(s *script) { s.f.peerWrite(0, headers(post...), false) },
+			step: func(s *script, i int) {
+				s.f.peerWrite(0, frame(FrameData, "x"), false)
+				_, _, _ = s.c.ReadBody(0, make([]byte, 10))
+			},
+			most: (limit*dataWorth+freeLack)/(dataWorth-1) + 1,
+		},
+		"DATA of one byte on many requests": {
+			step: func(s *script, i int) {
+				if i < 10 {
+					s.f.peerWrite(request(i), headers(post...), false)
+				}
+				s.f.peerWrite(request(i%10), frame(FrameData, "x"), false)
+				_, _, _ = s.c.ReadBody(request(i%10), make([]byte, 10))
+			},
+			most: (limit*dataWorth+freeLack)/(dataWorth-1) + 10,
 		},
 		"unknown streams": {step: func(s *script, i int) { s.f.peerWrite(s.peerUni(i+1), []byte{0x21}, false) }, most: limit},
 		"malformed requests": {
@@ -103,22 +122,104 @@ func TestGlitches(t *testing.T) {
 	}
 }
 
-// TestNoGlitches: an ordinary exchange has none.
+// TestNoGlitches: ordinary exchanges have none.
 func TestNoGlitches(t *testing.T) {
-	s := newScript(t, false, nil)
-	for i := range 100 {
-		id := quic.StreamID(i * 4)
-		s.f.peerWrite(id, join(headers(post...), frame(FrameData, "body"), headers("a", "b")), true)
-		for _, ok, err := s.c.Next(); ok; _, ok, err = s.c.Next() {
+	data := func(sizes ...int) (b []byte) {
+		for _, n := range sizes {
+			b = append(b, frame(FrameData, strings.Repeat("x", n))...)
+		}
+		return b
+	}
+	for name, body := range map[string][]byte{
+		"a body":              data(4),
+		"small bodies":        data(1),
+		"a small end":         data(100, 1),
+		"messages of gRPC":    data(slices.Repeat([]int{dataWorth}, 1000)...),
+		"events":              data(slices.Repeat([]int{30}, 1000)...),
+		"pieces of all sizes": data(slices.Repeat([]int{1, 9, 2, 8, 20, 1, 1, 1}, 100)...),
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScript(t, false, nil)
+			for i := range 100 {
+				id := quic.StreamID(i * 4)
+				s.f.peerWrite(id, join(headers(post...), body, headers("a", "b")), true)
+				for {
+					ev, ok, err := s.c.Next()
+					if err == nil && ev.Kind == EventData {
+						_, _, err = s.c.ReadBody(id, make([]byte, 1<<10))
+					}
+					if err != nil {
+						t.Fatal(err)
+					}
+					if !ok {
+						break
+					}
+				}
+				if err := s.c.SendHeaders(id, fields(":status", "200"), true); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if s.f.glitches != 0 {
+				t.Errorf("%d glitches", s.f.glitches)
+			}
+		})
+	}
+}
+
+// TestTrickle: a byte in each packet is never too much, whatever becomes of the packets. Many frames of a byte in each packet are.
+func TestTrickle(t *testing.T) {
+	const limit = 100
+	for name, test := range map[string]struct {
+		loss   float64
+		frames int // before each packet
+	}{
+		"a byte a packet":            {frames: 1},
+		"a byte a packet, with loss": {loss: 0.05, frames: 1},
+		"a hundred a packet":         {frames: 100},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPair(t, test.loss, 5, func(c *quic.Config) { c.GlitchLimit = limit })
+			id, err := p.client.OpenRequest(fields(post...), false)
 			if err != nil {
 				t.Fatal(err)
 			}
-		}
-		if err := s.c.SendHeaders(id, fields(":status", "200"), true); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if s.f.glitches != 0 {
-		t.Errorf("%d glitches", s.f.glitches)
+			got := 0
+			var end error
+			serve := func() {
+				for end == nil {
+					ev, ok, err := p.server.Next()
+					if err == nil && ev.Kind == EventData {
+						var n int
+						n, _, err = p.server.ReadBody(ev.Stream, p.buf)
+						got += n
+					}
+					if end = err; !ok {
+						return
+					}
+				}
+			}
+			sent := 0
+			for end == nil && sent < 20*limit {
+				for range test.frames {
+					if _, err := p.client.WriteBody(id, []byte("x"), false); err != nil {
+						t.Fatal(err)
+					}
+					sent++
+				}
+				p.flush(p.cq)
+				p.step()
+				serve()
+			}
+			if test.frames > 1 {
+				if e, ok := end.(*Error); !ok || e.Code != CodeExcessiveLoad {
+					t.Errorf("after %d bytes: %v", got, end)
+				}
+				return
+			}
+			p.until("body", func() bool { serve(); return end != nil || got == sent })
+			if end != nil {
+				t.Errorf("after %d bytes: %v", got, end)
+			}
+		})
 	}
 }

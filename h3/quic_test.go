@@ -55,11 +55,14 @@ func quicConfig(seed uint64) *quic.Config {
 	return &quic.Config{InsecureFakeHandshake: true, TLS: &tls.Config{NextProtos: []string{"h3"}}, StatelessResetKey: &resetKey, Rand: random(seed)}
 }
 
-// newPair connects; client and server begin HTTP/3 as soon as they can.
-func newPair(t testing.TB, loss float64, seed uint64) *pair {
+// newPair connects; client and server begin HTTP/3 as soon as they can. edit changes the server's settings.
+func newPair(t testing.TB, loss float64, seed uint64, edit ...func(*quic.Config)) *pair {
 	t.Helper()
 	p := &pair{t: t, now: time.Unix(1_700_000_000, 0), serverCfg: quicConfig(seed + 1), buf: make([]byte, 64<<10), loss: loss,
 		rng: rand.New(rand.NewPCG(seed, 1))}
+	for _, f := range edit {
+		f(p.serverCfg)
+	}
 	var err error
 	if p.endpoint, err = quic.NewEndpoint(&quic.EndpointConfig{Server: true, StatelessResetKey: &resetKey, Rand: random(seed + 2)}); err != nil {
 		t.Fatal(err)

@@ -157,10 +157,8 @@ func (c *Conn) beginFrame(st *streamState) error {
 		if st.recv != recvBody {
 			return &Error{CodeFrameUnexpected, "DATA before the head or after the trailers"}
 		}
-		if st.left == 0 {
-			if err := c.glitch(glitchFrame); err != nil {
-				return err
-			}
+		if err := c.onDataLength(st); err != nil {
+			return err
 		}
 		return st.countBody()
 	default: // HEADERS

@@ -59,6 +59,7 @@ type streamState struct {
 	frameType uint64
 	left      uint64
 	payload   []byte // of a frame that has to be complete, if it came in pieces
+	lack      uint8  // bytes of the last DATA frame, see onDataLength
 	length    int64  // content-length, or -1
 	received  uint64 // body bytes in DATA frames so far
 
