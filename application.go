@@ -18,9 +18,9 @@ import (
 // An error closes the connection: with the code and reason of a
 // *quic.ApplicationError or *quic.TransportError that it wraps, else with
 // INTERNAL_ERROR and no reason. A panic does so too; it is logged and counted. So it
-// is with a panic of what is the user's in a tls.Config, which fails the handshake. No callback, nor a
-// function of Do, may call runtime.Goexit, nor testing.T's FailNow or Fatal, which do: that ends the goroutine
-// that reads the socket.
+// is with a panic of what is the user's in a tls.Config, which fails the handshake, and with a callback that ends its
+// goroutine by runtime.Goexit, as testing.T's FailNow and Fatal do: other goroutines go on, and OnClose is called on one of
+// them. Functions of Do that the same turn had to run after it are dropped.
 type Application interface {
 	// OnEstablished is called once, with the first keys for application data.
 	OnEstablished(c *quic.Conn, info HandshakeInfo) error

@@ -35,7 +35,7 @@ type Conn struct {
 	budget      budget         // what is left of it in this turn
 	deadline    time.Time      // of io, as of the last turn; zero: none
 	armed       time.Time      // when the timer will fire; zero: it will not
-	cause       error          // what a callback returned, or that it panicked
+	cause       error          // what a callback returned, or that it panicked or ended its goroutine
 	closing     bool           // OnClose was called
 	told        bool           // closed is closed
 	noted       bool           // noteReady was called

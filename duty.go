@@ -37,11 +37,13 @@ func (d *Duty) back(state uint64) bool {
 	return d.word.CompareAndSwap(d.times|state, d.times)
 }
 
-// take has another goroutine take over, unless the first has been back since word was read.
-func (d *Duty) take(word uint64) {
-	if d.word.CompareAndSwap(word, word|dutyTaken) {
-		go d.w.takeOver()
+// take has another goroutine take over, unless the first has been back since word was read, or one has.
+func (d *Duty) take(word uint64) bool {
+	if !d.word.CompareAndSwap(word, word|dutyTaken) {
+		return false
 	}
+	go d.w.takeOver()
+	return true
 }
 
 // HandOver leaves the duties to another goroutine. An Errand that is about to
@@ -141,8 +143,8 @@ func (s *duties) look() {
 			d.take(word)
 		}
 	case dutyCallback:
-		if now-s.seenAt >= callbackLag {
-			d.take(word)
+		if now-s.seenAt >= callbackLag && d.take(word) {
+			d.w.t.stats.blocked.Add(1)
 		}
 	}
 	if s.quick.Load() {
@@ -175,8 +177,8 @@ func (s *duties) look() {
 	}
 }
 
-// takeOver is the goroutine that has the duties of one that an errand or a callback blocks.
-// An errand is run again; the turn of the callback is left to the goroutine that it blocks.
+// takeOver is the goroutine that has the duties of one that an errand or a callback blocks, or has ended.
+// An errand is run again; the turn of the callback is left to the goroutine that it blocks, or to that of exited.
 func (w *worker) takeOver() {
 	s := w.duties
 	s.duty = &Duty{w: w}
@@ -193,8 +195,7 @@ func (w *worker) takeOver() {
 	if w.stage == stageErrands {
 		w.t.stats.takeOvers.Add(1)
 	} else {
-		w.t.stats.blocked.Add(1)
-		w.t.wg.Add(1) // the one that it had for this is the blocked goroutine's now
+		w.t.wg.Add(1) // the one that it had for this is that turn's now
 	}
 	for _, c := range under {
 		c.guard.take()
@@ -230,7 +231,41 @@ func (c *Conn) callBack() {
 	}
 }
 
-// endAlone is the end of a turn that was left to the goroutine that its callback blocked.
+// exited leaves all that a goroutine was to do to others, as a callback ends it: the worker's duties to
+// one, if they are this one's still, and the rest of the turn to another, which closes the connection.
+func (c *Conn) exited() {
+	t := c.t
+	c.cause = t.exited("remote", c.RemoteAddr())
+	if d := c.out; d != nil {
+		d.take(d.times | dutyCallback)
+	}
+	c.callBack()
+	w := c.w
+	if w.computes {
+		t.wg.Add(1)
+		w = &worker{t: t, computes: c.hs != nil}
+	}
+	go c.goOnAfterExit(w)
+}
+
+// goOnAfterExit ends a turn, and the handshake that it may belong to, for a goroutine that is no more.
+func (c *Conn) goOnAfterExit(w *worker) {
+	c.guard.take()
+	c.w = w
+	w.hold()
+	w.now = time.Now()
+	c.fail(c.cause)
+	if w.computes {
+		c.runHandshakeTurns(w, true)
+		w.release()
+		c.t.wg.Done()
+		return
+	}
+	requeue, by := c.turnOut(w)
+	c.endAlone(by, requeue)
+}
+
+// endAlone is the end of a turn that is no worker's any more.
 func (c *Conn) endAlone(w *worker, requeue bool) {
 	w.release()
 	if requeue {

@@ -1,6 +1,8 @@
 package frittata
 
 import (
+	"errors"
+	"fmt"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -89,6 +91,213 @@ func TestCallbackBlocks(t *testing.T) {
 			wait(t, "it has closed", closed)
 			echoes(t, l)
 		})
+	}
+}
+
+// exits makes Applications of which one callback ends its goroutine, in a handshake's turn or in a later one.
+type exits struct {
+	where  string
+	late   bool
+	conn   chan *Conn
+	closed chan error
+	exited atomic.Int32
+}
+
+func (e *exits) app() Application {
+	exit := func(in string) {
+		if in == e.where && !e.late {
+			e.exited.Add(1)
+			runtime.Goexit()
+		}
+	}
+	return &app{
+		established: func(_ *quic.Conn, info HandshakeInfo) error {
+			e.conn <- info.Conn
+			if e.where == "Do" && !e.late {
+				_ = info.Conn.Do(func(*quic.Conn) { exit("Do") })
+			}
+			exit("OnEstablished")
+			return nil
+		},
+		reads: func(c *quic.Conn) error {
+			if !e.late && e.where == "OnClose" {
+				c.Close(quic.CloseError{})
+			}
+			exit("ProcessReads")
+			return nil
+		},
+		writes: func(*quic.Conn) error { exit("ProcessWrites"); return nil },
+		closed: func(_ *quic.Conn, err error) {
+			e.closed <- err
+			exit("OnClose")
+		},
+	}
+}
+
+// arm has the callback do so once the handshake's own turns are over.
+func (e *exits) arm(conn *Conn) {
+	for conn.strand.word.Load()&strandOwned != 0 {
+		runtime.Gosched()
+	}
+	_ = conn.Do(func(c *quic.Conn) {
+		e.late = false
+		switch e.where {
+		case "OnClose":
+			c.Close(quic.CloseError{})
+		case "Do":
+			e.exited.Add(1)
+			runtime.Goexit()
+		}
+	})
+}
+
+// A callback that ends its goroutine closes its connection, and harms no other one.
+func TestCallbackExits(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		for _, where := range []string{"OnEstablished", "ProcessReads", "ProcessWrites", "Do", "OnClose"} {
+			if late && where == "OnEstablished" {
+				continue
+			}
+			t.Run(fmt.Sprintf("%s late=%v", where, late), func(t *testing.T) {
+				leak.Check(t)
+				e := &exits{where: where, late: late, conn: make(chan *Conn, 1), closed: make(chan error, 1)}
+				l := listen(t, serverConfig())
+				var once sync.Once
+				serve(t, l, func() Application {
+					a := Application(newEcho())
+					once.Do(func() { a = e.app() })
+					return a
+				})
+				c := dial(t, l, clientConfig(), &app{})
+				conn := <-e.conn
+				if late {
+					e.arm(conn)
+				}
+				wait(t, "the client is told", c.Closed())
+				err := <-e.closed
+				if where != "OnClose" {
+					te, ok := errors.AsType[*quic.TransportError](c.Err())
+					if !errors.Is(err, ErrGoexit) || !ok || !te.Remote || te.Code != quic.InternalError {
+						t.Errorf("the server's error is %v, the client's %v", err, c.Err())
+					}
+				}
+				wait(t, "it has closed", conn.Closed())
+				for range 3 {
+					echoes(t, l)
+				}
+				wait(t, "it is gone", conn.Done())
+				st := l.Transport().Stats()
+				if e.exited.Load() != 1 || st.Panics != 1 || st.CallbacksBlocked != 0 {
+					t.Errorf("%d goroutines were ended, %d counted, %d blocked", e.exited.Load(), st.Panics, st.CallbacksBlocked)
+				}
+			})
+		}
+	}
+}
+
+// A callback may end its goroutine when it has blocked before, and OnClose that of another one; and the last
+// ProcessReads after the peer has closed may.
+func TestCallbackExitsLate(t *testing.T) {
+	leak.Check(t)
+	l := listen(t, serverConfig())
+	closed := make(chan error, 1)
+	server := one(t, l, &app{closed: func(_ *quic.Conn, err error) {
+		closed <- err
+		runtime.Goexit()
+	}})
+	dial(t, l, clientConfig(), &app{})
+	conn := <-server
+	for conn.strand.word.Load()&strandOwned != 0 {
+		runtime.Gosched()
+	}
+	_ = conn.Do(func(*quic.Conn) {
+		for !conn.out.Lost() {
+			runtime.Gosched()
+		}
+		runtime.Goexit()
+	})
+	if err := <-closed; !errors.Is(err, ErrGoexit) {
+		t.Errorf("closed with %v", err)
+	}
+	wait(t, "it is gone", conn.Done())
+
+	server = one(t, l, &app{
+		reads: func(c *quic.Conn) error {
+			if c.Err() != nil {
+				runtime.Goexit()
+			}
+			return nil
+		},
+		closed: func(_ *quic.Conn, err error) { closed <- err },
+	})
+	c := dial(t, l, clientConfig(), &app{})
+	conn = <-server
+	_ = c.CloseWithError(quic.CloseError{Application: true, Code: 7})
+	err := <-closed
+	if ae, ok := errors.AsType[*quic.ApplicationError](err); !ok || ae.Code != 7 {
+		t.Errorf("closed with %v", err)
+	}
+	wait(t, "it is gone", conn.Done())
+
+	serve(t, l, func() Application { return newEcho() })
+	echoes(t, l)
+}
+
+// While callbacks of many connections end their goroutines, all over the place, each connection ends and the others go on.
+func TestExitsUnderStress(t *testing.T) {
+	leak.Check(t)
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
+	for _, procs := range []int{1, 2, 4} {
+		runtime.GOMAXPROCS(procs)
+		l := listen(t, serverConfig())
+		var made atomic.Int32
+		serve(t, l, func() Application {
+			if n := int(made.Add(1)); n%2 == 0 {
+				turns := 0
+				exit := func(*quic.Conn) error {
+					if turns++; turns == 1+n%7 {
+						runtime.Goexit()
+					}
+					return nil
+				}
+				a := &app{reads: exit}
+				if n%4 == 0 {
+					a = &app{writes: exit}
+				}
+				a.established = func(_ *quic.Conn, info HandshakeInfo) error {
+					go func() {
+						for info.Conn.Do(func(*quic.Conn) {}) == nil {
+							runtime.Gosched()
+						}
+					}()
+					return nil
+				}
+				return a
+			}
+			return newEcho()
+		})
+		var clients sync.WaitGroup
+		for range 3 {
+			clients.Go(func() {
+				for range 8 {
+					u := newUpload(1, 10_000)
+					c, err := Dial(testContext(t), l.Addr().String(), clientConfig(), u)
+					if err != nil {
+						continue // it was the first turn
+					}
+					select {
+					case <-u.done:
+					case <-c.Closed():
+					}
+					_ = c.Transport().Close()
+				}
+			})
+		}
+		clients.Wait()
+		if n := l.Transport().Stats().Panics; n < 10 {
+			t.Errorf("%d goroutines were ended", n)
+		}
+		_ = l.Transport().Close()
 	}
 }
 

@@ -24,6 +24,8 @@ var (
 	ErrListening = errors.New("frittata: transport is listening already")
 	// ErrPanic: a callback panicked.
 	ErrPanic = errors.New("frittata: panic in a callback")
+	// ErrGoexit: a callback ended its goroutine by runtime.Goexit, as FailNow and Fatal of a testing.T do.
+	ErrGoexit = errors.New("frittata: runtime.Goexit in a callback")
 
 	errNotPaused     = errors.New("frittata: the connection does not wait for Resume")
 	errNoApplication = errors.New("frittata: no Application")

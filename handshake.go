@@ -18,14 +18,12 @@ type handshake struct {
 // runHandshake is the goroutine of a handshake. It runs the turns of the strand, which
 // is its own, until all that is left needs little computing.
 func (c *Conn) runHandshake() {
-	t := c.t
-	defer t.wg.Done()
-	hs := c.hs
-	w := &worker{t: t, computes: true}
+	defer c.t.wg.Done()
+	w := &worker{t: c.t, computes: true}
 	defer w.release()
 	// The connection has a timeout of its own. This one is for a callback of
 	// tls.Config that does not return: it frees whoever waits for the handshake.
-	limit := time.AfterFunc(hs.timeout()+handshakeGrace, c.giveUp)
+	limit := time.AfterFunc(c.hs.timeout()+handshakeGrace, c.giveUp)
 	defer limit.Stop()
 	w.enterSlot()
 	if err := c.begin(); err != nil {
@@ -33,10 +31,19 @@ func (c *Conn) runHandshake() {
 		c.stillborn(err)
 		return
 	}
+	c.runHandshakeTurns(w, false)
+}
+
+// runHandshakeTurns runs the turns. With midway set the first phase of one is over.
+func (c *Conn) runHandshakeTurns(w *worker, midway bool) {
+	t, hs := c.t, c.hs
 	for {
-		w.hold() // not before: many may wait
-		w.now = time.Now()
-		c.turnIn(w)
+		if !midway {
+			w.hold() // not before: many may wait
+			w.now = time.Now()
+			c.turnIn(w)
+		}
+		midway = false
 		last := !c.io.Handshaking()
 		if last {
 			c.hs = nil

@@ -19,6 +19,14 @@ func (t *Transport) panicked(v any, args ...any) error {
 	return fmt.Errorf("%w: %v", ErrPanic, v)
 }
 
+// exited counts and logs that code of the user's has ended its goroutine, and makes an error of it. args are
+// those of panicked.
+func (t *Transport) exited(args ...any) error {
+	t.stats.panics.Add(1)
+	t.logger().Error("runtime.Goexit in a callback", append(args, "stack", string(debug.Stack()))...)
+	return ErrGoexit
+}
+
 // guardUsers wraps what else is the user's in the configuration: a panic is counted, and that is all.
 func (t *Transport) guardUsers() {
 	if m := t.cfg.Metrics; m != nil {

@@ -35,7 +35,7 @@ type Stats struct {
 	Spilled           uint64 // turns that the router left to others
 	TakeOvers         uint64 // errands that blocked, so that another goroutine took over: see Errand
 	CallbacksBlocked  uint64 // callbacks of Applications and Metrics that took more than 10 to 20 ms, so that another goroutine took over what else there was to do
-	Panics            uint64 // of Applications, their functions and errands, of tls.Config's callbacks, of Metrics and Logger
+	Panics            uint64 // of Applications, their functions and errands, of tls.Config's callbacks, of Metrics and Logger; runtime.Goexit of callbacks too
 	TooManyConns      uint64 // connections that MaxConns kept out
 	TooManyHandshakes uint64 // and those that MaxHandshakes, MaxPending or Admission did
 	Shields           uint64 // how many times the kernel was told to drop first flights, for 100 ms each, as too many came

@@ -126,27 +126,31 @@ func (c *Conn) writes() {
 	}
 }
 
-// The callbacks, with their panics made errors.
+// The callbacks, with their panics made errors. That of one that is under way is errAway.
 
 func (c *Conn) onEstablished() (err error) {
+	err = errAway
 	defer c.called(&err)
 	c.callOut()
 	return c.app.OnEstablished(c.qc, *c.info)
 }
 
 func (c *Conn) processReads() (err error) {
+	err = errAway
 	defer c.called(&err)
 	c.callOut()
 	return c.app.ProcessReads(c.qc)
 }
 
 func (c *Conn) processWrites() (err error) {
+	err = errAway
 	defer c.called(&err)
 	c.callOut()
 	return c.app.ProcessWrites(c.qc)
 }
 
 func (c *Conn) onClose(cause error) (err error) {
+	err = errAway
 	defer c.called(&err)
 	c.callOut()
 	c.app.OnClose(c.qc, cause)
@@ -155,16 +159,23 @@ func (c *Conn) onClose(cause error) (err error) {
 
 // command runs a function of Do.
 func (c *Conn) command(fn func(*quic.Conn)) (err error) {
+	err = errAway
 	defer c.called(&err)
 	c.callOut()
 	fn(c.qc)
 	return nil
 }
 
+var errAway = errors.New("frittata: in a callback")
+
 // called ends a callback, and makes a panic its error. It is deferred.
 func (c *Conn) called(err *error) {
 	if v := recover(); v != nil {
 		*err = c.t.panicked(v, "remote", c.RemoteAddr())
+	} else if *err == errAway {
+		// Neither a panic nor a return: runtime.Goexit. This goroutine does nothing any more.
+		c.exited()
+		return
 	}
 	c.callBack()
 }
@@ -206,7 +217,7 @@ func (c *Conn) maybeClosed() {
 	if c.closing || c.qc.Err() == nil {
 		return
 	}
-	if c.established && !c.paused.Load() && c.io.Draining() {
+	if c.established && !c.paused.Load() && c.io.Draining() && c.cause == nil {
 		// What the peer said before it closed is the application's still.
 		_ = c.processReads()
 	}
