@@ -17,10 +17,12 @@ import (
 //
 // An error closes the connection: with the code and reason of a
 // *quic.ApplicationError or *quic.TransportError that it wraps, else with
-// INTERNAL_ERROR and no reason. A panic does so too; it is logged and counted. So it
-// is with a panic of what is the user's in a tls.Config, which fails the handshake, and with a callback that ends its
-// goroutine by runtime.Goexit, as testing.T's FailNow and Fatal do: other goroutines go on, and OnClose is called on one of
-// them. Functions of Do that the same turn had to run after it are dropped.
+// INTERNAL_ERROR and no reason. A panic does so too; it is logged and counted. And so does a callback that
+// ends its goroutine by runtime.Goexit, as testing.T's FailNow and Fatal do: other goroutines go on, OnClose is called on
+// one of them, and functions of Do that the same turn had to run after it are dropped.
+//
+// What is the user's in a tls.Config runs on goroutines of its own, and the handshake waits for it, but for
+// ClientSessionCache.Put, for which nobody waits. A panic of it, or runtime.Goexit, is logged, counted, and fails the handshake.
 type Application interface {
 	// OnEstablished is called once, with the first keys for application data.
 	OnEstablished(c *quic.Conn, info HandshakeInfo) error

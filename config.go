@@ -68,6 +68,8 @@ type Config struct {
 	// Applications and callbacks, warnings are failures of the socket (at most one of a kind in 10 s) and
 	// buffers that are smaller than they should be, with what to do about it. At
 	// level debug there are handshakes that failed and what the socket can do. Default: nothing is logged.
+	// Its Handler is called by goroutines that run turns. If it blocks, others go on with those, but for failures of the
+	// socket: while it is told of one, nobody reads or writes the socket. It must not call runtime.Goexit.
 	Logger *slog.Logger
 
 	// Metrics is told how handshakes and connections went. Default: nobody is.

@@ -8,7 +8,7 @@ import "net/netip"
 // makes metrics for Prometheus of both.
 //
 // The methods are called by any goroutine of the runtime, several at a time. They
-// must not block, nor wait for the Transport or a connection. None is called for a packet of a connection.
+// must not block, nor wait for the Transport or a connection, nor call runtime.Goexit. None is called for a packet of a connection.
 type Metrics interface {
 	// TransportOpened tells of a Transport before anything happens on it. It
 	// may be kept, to ask it for its Stats, until TransportClosed.

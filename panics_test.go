@@ -72,14 +72,16 @@ type tlsFault struct {
 var errOops = errors.New("oops")
 
 // tells tells whether err is what the handshake is to fail with.
-func (f *tlsFault) tells(err error) bool {
-	switch {
-	case f.silent:
+func (f *tlsFault) tells(err error, errs ...error) bool {
+	if f.silent {
 		return err != nil
-	case f.hides:
-		return err != nil && strings.Contains(err.Error(), "panic in a callback: oops")
 	}
-	return errors.Is(err, ErrPanic) && errors.Is(err, errOops)
+	for _, want := range errs {
+		if f.hides && (err == nil || !strings.Contains(err.Error(), want.Error())) || !f.hides && !errors.Is(err, want) {
+			return false
+		}
+	}
+	return true
 }
 
 var tlsFaults = []tlsFault{
@@ -150,78 +152,80 @@ var tlsFaults = []tlsFault{
 	}},
 }
 
-// A panic of what is the user's in a tls.Config, which is on a goroutine of crypto/tls, fails
-// the handshake, and nothing else.
+// A panic of what is the user's in a tls.Config, which is called by a goroutine of crypto/tls, fails
+// the handshake, and nothing else. So does what ends the goroutine.
 func TestPanicsInTLS(t *testing.T) {
 	for _, test := range tlsFaults {
-		t.Run(test.name, func(t *testing.T) {
-			leak.Check(t)
-			scfg, ccfg := serverConfig(), clientConfig()
-			cert, pool := testCert()
-			ccfg.QUIC.TLS.ClientSessionCache = tls.NewLRUClientSessionCache(1) // without one, it gets no ticket
-			if test.mutual {
-				scfg.QUIC.TLS.ClientAuth = tls.RequireAndVerifyClientCert
-				scfg.QUIC.TLS.ClientCAs = pool
-				ccfg.QUIC.TLS.Certificates = []tls.Certificate{cert}
-			}
-			cfg := scfg
-			if test.client {
-				cfg = ccfg
-			}
-			panicked := make(chan struct{}, 100)
-			test.set(cfg.QUIC.TLS, func() {
-				panicked <- struct{}{}
-				panic(errOops)
-			})
-			l := listen(t, scfg)
-			closed := make(chan error, 1)
-			server := one(t, l, &app{closed: func(_ *quic.Conn, err error) { closed <- err }})
-			tr, err := Open("udp", "127.0.0.1:0", ccfg)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer tr.Close()
-			ctx, cancel := context.WithCancel(testContext(t))
-			defer cancel()
-			c, err := tr.Dial(ctx, l.Addr(), "localhost", nil, &app{})
-			faulty := tr
-			if !test.client {
-				faulty = l.Transport()
-			}
-			wait(t, "it panicked", panicked)
-			if test.goesOn {
-				if err != nil {
-					t.Fatal(err)
-				}
-				_ = c.Close()
-				wait(t, "the connection has closed", c.Closed())
-			} else if err == nil {
-				// A client is through with its handshake before the server is.
-				wait(t, "the server told the client", c.Closed())
-				err = c.Err()
-			}
-			if cancel(); !test.goesOn && test.client {
-				if !test.tells(err) {
-					t.Errorf("Dial failed with %v", err)
-				}
-			} else if !test.goesOn {
-				te, ok := errors.AsType[*quic.TransportError](err)
-				if serr := <-closed; !test.tells(serr) || !ok || !te.Remote {
-					t.Errorf("the server's error is %v, the client's %v", serr, err)
-				}
-			}
-			select {
-			case s := <-server: // there may be none
-				_ = s.Close()
-				wait(t, "the server's connection has closed", s.Closed())
-			default:
-			}
-			if n := faulty.Stats().Panics; n == 0 {
-				t.Error("no panic was counted")
-			}
-			allSlotsFree(t)
-		})
+		t.Run(test.name, func(t *testing.T) { test.run(t, func() { panic(errOops) }, ErrPanic, errOops) })
+		t.Run(test.name+" exits", func(t *testing.T) { test.run(t, runtime.Goexit, ErrGoexit) })
 	}
+}
+
+// run has the place do what fails with errs.
+func (test *tlsFault) run(t *testing.T, fault func(), errs ...error) {
+	leak.Check(t)
+	scfg, ccfg := serverConfig(), clientConfig()
+	cert, pool := testCert()
+	ccfg.QUIC.TLS.ClientSessionCache = tls.NewLRUClientSessionCache(1) // without one, it gets no ticket
+	if test.mutual {
+		scfg.QUIC.TLS.ClientAuth = tls.RequireAndVerifyClientCert
+		scfg.QUIC.TLS.ClientCAs = pool
+		ccfg.QUIC.TLS.Certificates = []tls.Certificate{cert}
+	}
+	cfg := scfg
+	if test.client {
+		cfg = ccfg
+	}
+	panicked := make(chan struct{}, 100)
+	test.set(cfg.QUIC.TLS, func() {
+		panicked <- struct{}{}
+		fault()
+	})
+	l := listen(t, scfg)
+	closed := make(chan error, 1)
+	server := one(t, l, &app{closed: func(_ *quic.Conn, err error) { closed <- err }})
+	tr, err := Open("udp", "127.0.0.1:0", ccfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tr.Close()
+	ctx, cancel := context.WithCancel(testContext(t))
+	defer cancel()
+	c, err := tr.Dial(ctx, l.Addr(), "localhost", nil, &app{})
+	faulty := tr
+	if !test.client {
+		faulty = l.Transport()
+	}
+	wait(t, "it panicked", panicked)
+	if test.goesOn {
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = c.Close()
+		wait(t, "the connection has closed", c.Closed())
+	} else if err == nil {
+		// A client is through with its handshake before the server is.
+		wait(t, "the server told the client", c.Closed())
+		err = c.Err()
+	}
+	if cancel(); !test.goesOn && test.client {
+		if !test.tells(err, errs...) {
+			t.Errorf("Dial failed with %v", err)
+		}
+	} else if !test.goesOn {
+		te, ok := errors.AsType[*quic.TransportError](err)
+		if serr := <-closed; !test.tells(serr, errs...) || !ok || !te.Remote {
+			t.Errorf("the server's error is %v, the client's %v", serr, err)
+		}
+	}
+	select {
+	case s := <-server: // there may be none
+		_ = s.Close()
+		wait(t, "the server's connection has closed", s.Closed())
+	default:
+	}
+	until(t, "it is counted", func() bool { return faulty.Stats().Panics > 0 })
+	allSlotsFree(t)
 }
 
 // allSlotsFree waits until no handshake is computed: as many slots are free as there are.
@@ -317,16 +321,84 @@ func TestBlockedKey(t *testing.T) {
 	}
 }
 
-func TestPanicInConfigForClient(t *testing.T) {
+// So it is with what seals tickets.
+func TestBlockedWrapSession(t *testing.T) {
 	leak.Check(t)
 	cfg := serverConfig()
-	cfg.QUIC.ConfigForClient = func(quic.ClientInfo) (*quic.Config, error) { panic("oops") }
+	release, waits := make(chan struct{}), make(chan struct{}, 100)
+	cfg.QUIC.TLS.WrapSession = func(tls.ConnectionState, *tls.SessionState) ([]byte, error) {
+		waits <- struct{}{}
+		<-release
+		return nil, errors.New("no service")
+	}
+	l := listen(t, cfg)
+	serve(t, l, func() Application { return newEcho() })
+	var clients []*upload
+	n := 2*runtime.GOMAXPROCS(0) + 1
+	for range n {
+		ccfg := clientConfig()
+		ccfg.QUIC.TLS.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+		u := newUpload(1, 10_000)
+		clients = append(clients, u)
+		dial(t, l, ccfg, u)
+	}
+	for range n {
+		wait(t, "all wait for their tickets", waits)
+	}
+	echoes(t, l) // without a ticket
+	close(release)
+	for _, u := range clients {
+		wait(t, "all came back", u.done)
+	}
+	allSlotsFree(t)
+}
+
+// A session cache that blocks in Put holds up neither its connection nor others.
+func TestBlockedPut(t *testing.T) {
+	leak.Check(t)
+	l := listen(t, serverConfig())
+	serve(t, l, func() Application { return newEcho() })
+	cfg := clientConfig()
+	release, waits := make(chan struct{}), make(chan struct{}, 100)
+	cfg.QUIC.TLS.ClientSessionCache = &cacheFuncs{func() (*tls.ClientSessionState, bool) { return nil, false }, func() {
+		waits <- struct{}{}
+		<-release
+	}}
+	tr, err := Open("udp", "127.0.0.1:0", cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tr.Close()
+	defer close(release)
+	for range 3 {
+		u := newUpload(1, 100_000)
+		if _, err := tr.Dial(testContext(t), l.Addr(), "localhost", nil, u); err != nil {
+			t.Fatal(err)
+		}
+		wait(t, "it blocks", waits)
+		wait(t, "all came back", u.done)
+	}
+}
+
+func TestPanicInConfigForClient(t *testing.T) {
+	t.Run("panic", func(t *testing.T) {
+		faultInConfigForClient(t, ErrPanic, func(quic.ClientInfo) (*quic.Config, error) { panic("oops") })
+	})
+	t.Run("exit", func(t *testing.T) {
+		faultInConfigForClient(t, ErrGoexit, func(quic.ClientInfo) (*quic.Config, error) { runtime.Goexit(); return nil, nil })
+	})
+}
+
+func faultInConfigForClient(t *testing.T, want error, f func(quic.ClientInfo) (*quic.Config, error)) {
+	leak.Check(t)
+	cfg := serverConfig()
+	cfg.QUIC.ConfigForClient = f
 	l := listen(t, cfg)
 	closed := make(chan error, 1)
 	one(t, l, &app{closed: func(_ *quic.Conn, err error) { closed <- err }})
 	_, err := Dial(testContext(t), l.Addr().String(), clientConfig(), &app{})
 	te, ok := errors.AsType[*quic.TransportError](err)
-	if serr := <-closed; !errors.Is(serr, ErrPanic) || !ok || !te.Remote || te.Code != quic.InternalError {
+	if serr := <-closed; !errors.Is(serr, want) || !ok || !te.Remote || te.Code != quic.InternalError {
 		t.Errorf("the server's error is %v, the client's %v", serr, err)
 	}
 	if n := l.Transport().Stats().Panics; n != 1 {

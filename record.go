@@ -140,13 +140,15 @@ func (c *Conn) noteClosed(now time.Time) {
 	n.closed.Add(1)
 	if !r.HandshakeDone {
 		n.handshakesFailed.Add(1)
+	}
+	c.callOut()
+	if !r.HandshakeDone {
 		c.logFailed(r)
 	}
 	if m := c.t.cfg.Metrics; m != nil {
-		c.callOut()
 		m.ConnClosed(r)
-		c.callBack()
 	}
+	c.callBack()
 }
 
 // logFailed logs a handshake that failed. Anybody can make it happen as often as

@@ -7,6 +7,7 @@ import (
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"slices"
 	"time"
@@ -14,10 +15,41 @@ import (
 	"github.com/frittata-go/frittata/quic"
 )
 
-// What the user has put into a tls.Config runs on a goroutine of crypto/tls, where a
-// panic would end the process, and while the handshake holds one of the slots of those that compute, though it
-// may wait for a disk or a key service. So all of it is wrapped: a panic is counted and
-// becomes an error of the handshake, and what may wait holds no slot.
+// What the user has put into a tls.Config is called by a goroutine of crypto/tls, where a
+// panic would end the process, and runtime.Goexit have the handshake wait for ever; and while the handshake holds one of the
+// slots of those that compute, though it may wait for a disk or a key service. So all of it runs on goroutines of its own: what ends
+// these is counted and becomes an error of the handshake, and what may wait holds no slot.
+
+// apart runs f on a goroutine of its own, and makes what ends that an error.
+func (t *Transport) apart(what string, f func() error) (err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		t.contain(what, &err, f)
+	}()
+	<-done
+	return err
+}
+
+// contain runs f, on a goroutine that f may end.
+func (t *Transport) contain(what string, err *error, f func() error) {
+	*err = errAway
+	defer func() {
+		if v := recover(); v != nil {
+			*err = t.panicked(v, "callback", what)
+		} else if *err == errAway {
+			*err = t.exited("callback", what)
+		}
+	}()
+	*err = f()
+}
+
+// outside is apart, without the handshake's slot.
+func (t *Transport) outside(what string, f func() error) error {
+	leaveHandshake()
+	defer enterHandshake()
+	return t.apart(what, f)
+}
 
 // serverTLS prepares a server's TLS configuration.
 func (t *Transport) serverTLS(cfg *tls.Config) *tls.Config {
@@ -29,7 +61,11 @@ func (t *Transport) serverTLS(cfg *tls.Config) *tls.Config {
 		c = quic.ServerTLS(cfg.Clone()) // what the user has prepared is the user's
 	}
 	// Not before it is prepared: tickets are to be sealed with the keys of the user's own.
+	wrap, unwrap := c.WrapSession, c.UnwrapSession
 	t.guardTLS(c)
+	if cfg.WrapSession == nil && cfg.UnwrapSession == nil && cfg.Rand == nil && cfg.Time == nil {
+		c.WrapSession, c.UnwrapSession = wrap, unwrap // which are crypto/tls's own
+	}
 	if get := outside(t, "GetConfigForClient", c.GetConfigForClient); get != nil {
 		c.GetConfigForClient = func(info *tls.ClientHelloInfo) (*tls.Config, error) {
 			ret, err := get(info)
@@ -77,34 +113,34 @@ func (t *Transport) guardTLS(c *tls.Config) {
 	c.VerifyConnection = verifyOutside(t, "VerifyConnection", c.VerifyConnection)
 	c.EncryptedClientHelloRejectionVerify = verifyOutside(t, "EncryptedClientHelloRejectionVerify", c.EncryptedClientHelloRejectionVerify)
 	if f := c.VerifyPeerCertificate; f != nil {
-		c.VerifyPeerCertificate = func(raw [][]byte, chains [][]*x509.Certificate) (err error) {
-			leaveHandshake()
-			defer enterHandshake()
-			defer t.recoveredTLS("VerifyPeerCertificate", &err)
-			return f(raw, chains)
+		c.VerifyPeerCertificate = func(raw [][]byte, chains [][]*x509.Certificate) error {
+			return t.outside("tls.Config.VerifyPeerCertificate", func() error { return f(raw, chains) })
 		}
 	}
 	if f := c.UnwrapSession; f != nil {
 		c.UnwrapSession = func(id []byte, cs tls.ConnectionState) (s *tls.SessionState, err error) {
-			leaveHandshake()
-			defer enterHandshake()
-			defer t.recoveredTLS("UnwrapSession", &err)
-			return f(id, cs)
+			err = t.outside("tls.Config.UnwrapSession", func() (err error) {
+				s, err = f(id, cs)
+				return err
+			})
+			return s, err
 		}
 	}
 	if f := c.WrapSession; f != nil {
-		// It is called in a turn, which need not be one that holds a slot.
+		// It is called in a turn: that of a handshake in which packets come, which holds a slot.
 		c.WrapSession = func(cs tls.ConnectionState, s *tls.SessionState) (b []byte, err error) {
-			defer t.recoveredTLS("WrapSession", &err)
-			return f(cs, s)
+			err = t.outside("tls.Config.WrapSession", func() (err error) {
+				b, err = f(cs, s)
+				return err
+			})
+			return b, err
 		}
 	}
 	if f := c.Time; f != nil {
 		c.Time = func() (now time.Time) {
 			now = never
-			var err error
-			defer t.recoveredTLS("Time", &err)
-			return f()
+			_ = t.apart("tls.Config.Time", func() error { now = f(); return nil })
+			return now
 		}
 	}
 	if c.Rand != nil {
@@ -125,23 +161,18 @@ func (t *Transport) guardTLS(c *tls.Config) {
 // be valid at is the end of the year 9999. The zero time would mean now.
 var never = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// recoveredTLS makes a panic the error of what panicked. It is deferred.
-func (t *Transport) recoveredTLS(what string, err *error) {
-	if v := recover(); v != nil {
-		*err = t.panicked(v, "callback", "tls.Config."+what)
-	}
-}
-
-// outside lets go of the handshake's slot while a callback of the user runs.
+// outside is the method for callbacks that return something.
 func outside[A, R any](t *Transport, what string, f func(A) (R, error)) func(A) (R, error) {
 	if f == nil {
 		return nil
 	}
+	what = "tls.Config." + what
 	return func(a A) (r R, err error) {
-		leaveHandshake()
-		defer enterHandshake()
-		defer t.recoveredTLS(what, &err)
-		return f(a)
+		err = t.outside(what, func() (err error) {
+			r, err = f(a)
+			return err
+		})
+		return r, err
 	}
 }
 
@@ -150,11 +181,8 @@ func verifyOutside[A any](t *Transport, what string, f func(A) error) func(A) er
 	if f == nil {
 		return nil
 	}
-	g := outside(t, what, func(a A) (struct{}, error) { return struct{}{}, f(a) })
-	return func(a A) error {
-		_, err := g(a)
-		return err
-	}
+	what = "tls.Config." + what
+	return func(a A) error { return t.outside(what, func() error { return f(a) }) }
 }
 
 // configForClient guards quic.Config.ConfigForClient, which is asked in the same place.
@@ -163,14 +191,14 @@ func (t *Transport) configForClient(f func(quic.ClientInfo) (*quic.Config, error
 		return nil
 	}
 	return func(info quic.ClientInfo) (cfg *quic.Config, err error) {
-		leaveHandshake()
-		defer enterHandshake()
-		defer func() {
-			if v := recover(); v != nil {
-				err = &quic.TransportError{Code: quic.InternalError, Err: t.panicked(v, "callback", "ConfigForClient", "remote", info.RemoteAddr)}
-			}
-		}()
-		return f(info)
+		err = t.outside("ConfigForClient", func() (err error) {
+			cfg, err = f(info)
+			return err
+		})
+		if errors.Is(err, ErrPanic) || errors.Is(err, ErrGoexit) {
+			err = &quic.TransportError{Code: quic.InternalError, Err: err}
+		}
+		return cfg, err
 	}
 }
 
@@ -218,16 +246,16 @@ type guardedSigner struct {
 }
 
 func (s *guardedSigner) Public() (pub crypto.PublicKey) {
-	var err error
-	defer s.t.recoveredTLS("Certificates: Public", &err)
-	return s.key.Public()
+	_ = s.t.apart("tls.Config.Certificates: Public", func() error { pub = s.key.Public(); return nil })
+	return pub
 }
 
 func (s *guardedSigner) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) (sig []byte, err error) {
-	leaveHandshake()
-	defer enterHandshake()
-	defer s.t.recoveredTLS("Certificates: Sign", &err)
-	return s.key.Sign(rand, digest, opts)
+	err = s.t.outside("tls.Config.Certificates: Sign", func() (err error) {
+		sig, err = s.key.Sign(rand, digest, opts)
+		return err
+	})
+	return sig, err
 }
 
 // guardedMessageSigner is one that takes whole messages.
@@ -237,28 +265,32 @@ type guardedMessageSigner struct {
 }
 
 func (s *guardedMessageSigner) SignMessage(rand io.Reader, msg []byte, opts crypto.SignerOpts) (sig []byte, err error) {
-	leaveHandshake()
-	defer enterHandshake()
-	defer s.t.recoveredTLS("Certificates: SignMessage", &err)
-	return s.message.SignMessage(rand, msg, opts)
+	err = s.t.outside("tls.Config.Certificates: SignMessage", func() (err error) {
+		sig, err = s.message.SignMessage(rand, msg, opts)
+		return err
+	})
+	return sig, err
 }
 
-// guardedCache is the user's session cache, of a client. It is also called in turns that hold no slot.
+// guardedCache is the user's session cache, of a client.
 type guardedCache struct {
 	t     *Transport
 	cache tls.ClientSessionCache
 }
 
+// Get fails if the user's does, and the handshake is a full one then.
 func (g *guardedCache) Get(key string) (cs *tls.ClientSessionState, ok bool) {
-	var err error
-	defer g.t.recoveredTLS("ClientSessionCache.Get", &err) // the handshake is a full one then
-	return g.cache.Get(key)
+	_ = g.t.outside("tls.Config.ClientSessionCache.Get", func() error { cs, ok = g.cache.Get(key); return nil })
+	return cs, ok
 }
 
+// Put is called in turns that are not the handshake's, when a ticket has come, so nobody waits for the user's. If that
+// fails the next handshake is a full one. A server can have us call it a few times for a connection.
 func (g *guardedCache) Put(key string, cs *tls.ClientSessionState) {
-	var err error
-	defer g.t.recoveredTLS("ClientSessionCache.Put", &err) // so is the next one
-	g.cache.Put(key, cs)
+	g.t.wg.Go(func() {
+		var err error
+		g.t.contain("tls.Config.ClientSessionCache.Put", &err, func() error { g.cache.Put(key, cs); return nil })
+	})
 }
 
 type guardedReader struct {
@@ -267,8 +299,11 @@ type guardedReader struct {
 }
 
 func (g *guardedReader) Read(p []byte) (n int, err error) {
-	defer g.t.recoveredTLS("Rand", &err)
-	return g.r.Read(p)
+	err = g.t.apart("tls.Config.Rand", func() (err error) {
+		n, err = g.r.Read(p)
+		return err
+	})
+	return n, err
 }
 
 // guardedWriter is the key log. crypto/tls holds a mutex of the whole process while it writes.
@@ -278,6 +313,9 @@ type guardedWriter struct {
 }
 
 func (g *guardedWriter) Write(p []byte) (n int, err error) {
-	defer g.t.recoveredTLS("KeyLogWriter", &err)
-	return g.w.Write(p)
+	err = g.t.apart("tls.Config.KeyLogWriter", func() (err error) {
+		n, err = g.w.Write(p)
+		return err
+	})
+	return n, err
 }
