@@ -272,7 +272,7 @@ func (c *Conn) applyRoutes(r quic.RouteChanges) {
 func (c *Conn) settle() (gone bool) {
 	c.publishRoutes()
 	if f := c.io.TrainFate(); f != c.trains {
-		c.noteTrains(f)
+		c.noteTrains(f, c.w.now)
 	}
 	if r := c.qc.RemoteAddr(); r != c.remote {
 		c.mu.Lock()
@@ -333,6 +333,10 @@ func (c *Conn) noteEstablished() {
 	}
 	c.mu.Unlock()
 	c.t.stats.handshakesDone.Add(1)
+	if c.t.trains.maybeTry(c, c.t.socket, c.w.now) {
+		c.trains = quic.TrainsUnknown
+		c.io.RetryTrains()
+	}
 	if m := c.t.cfg.Metrics; m != nil {
 		c.callOut()
 		m.ConnEstablished(c.info)
@@ -343,6 +347,7 @@ func (c *Conn) noteEstablished() {
 // vanish ends the strand: the connection is gone.
 func (c *Conn) vanish() {
 	c.t.wheel.stop(c)
+	c.t.trains.trial.CompareAndSwap(c, nil)
 	c.mu.Lock()
 	c.gone = true
 	box := c.box

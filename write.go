@@ -10,6 +10,7 @@ import (
 // write sends a train of a connection. What cannot be sent is lost, as it
 // might be on any part of the way, but for what the connection can do better.
 func (t *Transport) write(c *Conn, w *worker, train *quic.Train) {
+	train.Alone = train.Alone || t.trains.alone(c)
 	err := t.writeTrain(&w.out, w.buf[:train.N], train)
 	if err != nil && errors.Is(err, udp.ErrTooLarge) {
 		c.io.HandleTooLarge(w.now, train)

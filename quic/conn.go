@@ -181,6 +181,10 @@ func (io *IO) TrainFate() TrainFate {
 	return TrainsUnknown
 }
 
+// RetryTrains has the path in use find out anew what becomes of trains. Call it when those before may have been
+// sent datagram by datagram.
+func (io *IO) RetryTrains() { io.c.paths.active.rp.RetryTrains(io.c.now) }
+
 // Writable returns how many streams NextWritable would return. Transmit makes
 // room in send buffers: when it has grown, run the application again, which may
 // have more to send.

@@ -3,7 +3,7 @@ package udp
 // Caps is what a socket can do.
 type Caps struct {
 	// GSO means that a train is handed to the kernel as a whole. It becomes
-	// false when that fails for good, and by [Conn.DisableGSO].
+	// false when that fails for good, and by [Conn.DisableGSO] until [Conn.EnableGSO].
 	GSO bool
 
 	// GSOReason says why there is no GSO. It is empty if there is.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -17,8 +18,9 @@ type Conn struct {
 	local  netip.AddrPort
 	remote netip.AddrPort // of a connected socket
 	caps   Caps
-	gso    atomic.Bool            // false for good once trains were refused
-	noGSO  atomic.Pointer[string] // the reason
+	gso    atomic.Bool            // false once trains were refused, or by DisableGSO
+	noGSO  atomic.Pointer[gsoOff] // why it is false
+	gsoMu  sync.Mutex             // of whoever changes these two
 	ecn    atomic.Bool            // false for good once marks were refused
 	txTime atomic.Bool            // false for good once release times were refused
 	shield atomic.Bool            // false for good once a filter was refused
@@ -86,7 +88,7 @@ func (c *Conn) Caps() Caps {
 	k := c.caps
 	if k.GSO = c.gso.Load(); !k.GSO {
 		if r := c.noGSO.Load(); r != nil {
-			k.GSOReason = *r
+			k.GSOReason = r.reason
 		}
 	}
 	k.ECN = c.ecn.Load()

@@ -17,7 +17,7 @@ func (c *Conn) open(o *Options) error {
 	if err := prepareProxy(0, o); err != nil {
 		return err
 	}
-	c.setNoGSO("not on this system")
+	c.setNoGSO("not on this system", false)
 	c.caps.MaxSegments = 1
 	c.caps.MaxTrain = maxPayload4
 	if !o.DisableDF {

@@ -164,6 +164,9 @@ func TestFallbacks(t *testing.T) {
 			if k := c.Caps(); k.GSO != tt.gso || k.ECN != tt.ecn {
 				t.Errorf("GSO %v, ECN %v; want %v, %v", k.GSO, k.ECN, tt.gso, tt.ecn)
 			}
+			if c.EnableGSO() != tt.gso || c.Caps().GSO != tt.gso {
+				t.Error("EnableGSO has undone what the system wants")
+			}
 			s := c.Stats()
 			if s.Fallbacks != tt.fallbacks || s.SoftErrors != tt.soft || s.DatagramsSent != 20 || s.BytesSent != 2*950 || s.DatagramsLost != 0 {
 				t.Errorf("%+v", s)

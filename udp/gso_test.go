@@ -38,7 +38,21 @@ func TestDisableGSO(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() { c.DisableGSO("again") }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
-	if k := listen(t, "udp4", "127.0.0.1:0", &Options{DisableGSO: true}).Caps(); k.GSO || k.GSOReason == "" {
+	for range 2 {
+		if c.EnableGSO() != before.GSO {
+			t.Errorf("EnableGSO: %+v", c.Caps())
+		}
+		send(t, c, &tr)
+		checkTrain(t, &tr, datagrams(t, c, 10))
+	}
+	if k, s := c.Caps(), c.Stats(); k.GSO != before.GSO || k.GSOReason != before.GSOReason || s.TrainsSent != 3*trains || s.GSODisabled != disabled {
+		t.Errorf("%+v, %+v", k, s)
+	}
+	if c.DisableGSO("again"); before.GSO && c.Caps().GSOReason != "again" || c.Caps().GSO {
+		t.Errorf("%+v", c.Caps())
+	}
+	off := listen(t, "udp4", "127.0.0.1:0", &Options{DisableGSO: true})
+	if k := off.Caps(); k.GSO || k.GSOReason == "" || off.EnableGSO() {
 		t.Errorf("%+v", k)
 	}
 }

@@ -67,9 +67,9 @@ func (c *Conn) probe(fd int, o *Options) error {
 		c.caps.MaxTrain = maxPayload6
 	}
 	if o.DisableGSO {
-		c.setNoGSO("switched off")
+		c.setNoGSO("switched off", false)
 	} else if _, err := k.getsockopt(fd, unix.IPPROTO_UDP, unix.UDP_SEGMENT); err != nil {
-		c.setNoGSO("the kernel does not have it")
+		c.setNoGSO("the kernel does not have it", false)
 	} else {
 		// Only asked for: as an option of the socket it would cut up whatever is sent.
 		c.caps.GSO = true

@@ -25,7 +25,7 @@ type Stats struct {
 	// source address, or what was meant for one system call by one for each message.
 	Fallbacks uint64
 
-	// GSODisabled is how many times GSO was given up: once at most. Caps.GSOReason says why.
+	// GSODisabled is how many times GSO was given up: once by this package, and by DisableGSO. Caps.GSOReason says why.
 	GSODisabled uint64
 
 	// SoftErrors counts errors that were passed over: ICMP messages about

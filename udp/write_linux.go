@@ -116,7 +116,7 @@ func (w *writer) write(t *Train) (sent int, err error) {
 
 		case train && errno == unix.EIO:
 			// The interface cannot compute checksums, or transforms packets.
-			c.leaveGSO("the network interface refuses trains")
+			c.leaveGSO("the network interface refuses trains", false)
 			c.counters.fallbacks.Add(1)
 			w.per = 1
 
@@ -174,7 +174,7 @@ func (w *writer) write(t *Train) (sent int, err error) {
 		}
 	}
 	if doubt {
-		c.leaveGSO("the kernel refuses trains")
+		c.leaveGSO("the kernel refuses trains", false)
 	}
 	return total, nil
 }

@@ -251,7 +251,7 @@ func (r *Recovery[S]) onSpurious(l *latePacket, now time.Duration, largest uint6
 	}
 	p := l.path
 	if l.follower {
-		p.followers.onArrived()
+		p.followers.onArrived(l.sent)
 	}
 	p.rate.delivered += uint64(l.size)
 	s := &p.batch.spurious

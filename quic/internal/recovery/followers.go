@@ -19,6 +19,8 @@ type followers struct {
 	arrived bool // one was acknowledged, ever
 	alone   bool // so many were lost that there are to be no more trains
 
+	since time.Duration // what was sent before tells nothing
+
 	// Since one was acknowledged: rounds in which some were lost, and how many were.
 	rounds uint8
 	lost   uint32
@@ -32,7 +34,7 @@ type followers struct {
 // onAcked takes a packet that was acknowledged, and tells whether the path lost all followers.
 func (f *followers) onAcked(p *packet, now time.Duration) bool {
 	if p.follower {
-		f.onArrived()
+		f.onArrived(p.sent)
 		return false
 	}
 	if f.alone || p.sent < f.begun || p.size <= f.firstSize {
@@ -43,13 +45,15 @@ func (f *followers) onAcked(p *packet, now time.Duration) bool {
 }
 
 // onArrived takes it that a follower arrived.
-func (f *followers) onArrived() {
-	*f = followers{arrived: true, alone: f.alone, begun: f.begun}
+func (f *followers) onArrived(sent time.Duration) {
+	if sent >= f.since {
+		*f = followers{arrived: true, alone: f.alone, since: f.since, begun: f.begun}
+	}
 }
 
 // onLost takes a follower that was lost, and tells whether the path lost all of them.
 func (f *followers) onLost(p *packet, now time.Duration) bool {
-	if f.alone {
+	if f.alone || p.sent < f.since {
 		return false
 	}
 	f.lost++
@@ -71,6 +75,11 @@ func (f *followers) judge(now time.Duration) bool {
 
 // Alone tells that packets are not to be sent in trains on the path, as all but the first of each are lost.
 func (p *Path) Alone() bool { return p.followers.alone }
+
+// RetryTrains forgets what was found out: packets that are sent after now tell anew.
+func (p *Path) RetryTrains(now time.Duration) {
+	p.followers = followers{since: now + 1, begun: now + 1}
+}
 
 // Arrived tells whether a packet was ever acknowledged that was not the first of its train.
 func (p *Path) Arrived() bool { return p.followers.arrived }

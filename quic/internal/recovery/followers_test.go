@@ -74,3 +74,38 @@ func TestFollowersLostForOtherReasons(t *testing.T) {
 		t.Error("alone for the loss of larger packets")
 	}
 }
+
+// What was sent before trains are tried again tells nothing, be it acknowledged or lost.
+func TestRetryTrains(t *testing.T) {
+	w := newConfirmed(t)
+	before := w.train(10, mtu)
+	w.path.RetryTrains(w.now)
+	w.now += 100 * ms
+	w.mustAck(app, before[0], before[1])
+	if w.path.Arrived() {
+		t.Error("a train arrived that was sent before")
+	}
+	for !w.path.Alone() {
+		w.round(10, mtu)
+	}
+	for range 2 {
+		w.train(3, mtu) // which is lost
+		w.path.RetryTrains(w.now)
+		w.now += 100 * ms
+		rounds := 0
+		for ; !w.path.Alone() && rounds < 100; rounds++ {
+			w.round(3, mtu)
+		}
+		if rounds != aloneRounds || w.path.Arrived() {
+			t.Errorf("alone after %d rounds; %v", rounds, w.path.Arrived())
+		}
+	}
+	w.path.RetryTrains(w.now)
+	w.now += ms
+	last := w.train(2, mtu)
+	w.now += 100 * ms
+	w.mustAck(app, last[0], last[1])
+	if !w.path.Arrived() || w.path.Alone() {
+		t.Error("no train arrived, or they are still sent alone")
+	}
+}
