@@ -35,6 +35,7 @@ type router struct {
 	replyBytes []byte                 // of replies
 	strays     []stray                // what is for another Transport of the group, or may be
 	watched    bool                   // of this batch: the endpoint knows whether clients are admitted
+	lasting    lasting
 }
 
 // reply is what the endpoint answers to a datagram. The bytes are in replyBytes.
@@ -158,6 +159,7 @@ func (r *router) provide(n int) {
 // rest gives back the memory that the router does not need while it waits.
 func (r *router) rest() {
 	r.release()
+	r.lasting = lasting{}
 	clear(r.runs) // which point into the buffers
 	r.runs = r.runs[:0]
 	for i, b := range r.bufs {
@@ -324,6 +326,10 @@ func (r *router) add(c *Conn, m *udp.Message, data []byte, segment int) {
 // somebody else runs one at this moment, the packets go to the inbox.
 func (r *router) gather() {
 	t := r.t
+	if r.spreads() {
+		r.scatter()
+		return
+	}
 	for _, c := range r.touched {
 		if c.strand.tryRun() {
 			r.list = append(r.list, c)
@@ -336,6 +342,7 @@ func (r *router) gather() {
 	r.touched = r.touched[:0]
 	r.due = t.queue.poll(r.due, r.read)
 	r.take()
+	r.noteRound()
 }
 
 // takeRuns hands the connection what the batch has for it.
@@ -349,15 +356,16 @@ func (c *Conn) takeRuns(w *worker) {
 	}
 }
 
-// keepRuns puts what the batch has for the connection into its inbox.
-func (c *Conn) keepRuns(t *Transport) {
+// keepRuns puts what the batch has for the connection into its inbox. It tells whether much waits there.
+func (c *Conn) keepRuns(t *Transport) (much bool) {
 	i := c.firstRun
 	c.firstRun = 0
 	for i != 0 {
 		r := &t.router.runs[i-1]
-		c.keep(r)
+		much = c.keep(r)
 		i = r.next
 	}
+	return much
 }
 
 // readFailed tells whether reading the socket has come to its end.
