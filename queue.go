@@ -13,38 +13,30 @@ const routerLag = 500 * time.Microsecond
 // runQueue has the strands of which a turn is due and which nobody runs. While
 // the router is awake it takes from here itself: a hand-over to another
 // goroutine may mean one to another thread, which costs a hundred times what the
-// turn does. Runners take what comes while the router sleeps or falls behind. While
-// the load lasts, and there are two of them at least, they take all, each from its own lane.
+// turn does. Runners take what comes while the router sleeps or falls behind.
 type runQueue struct {
-	mu     sync.Mutex
-	list   []*Conn       // of the router, and of any runner
-	awake  bool          // the router will look here before it sleeps
-	seen   time.Time     // when the router looked last
-	max    int           // most runners
-	lag    time.Duration // routerLag, but in tests
-	closed bool
-	start  func(*lane) // starts a runner
-
-	lanes  []*lane            // of all runners that there have been
-	count  [numLaneStates]int // of lanes in each state
-	spread bool               // the load lasts
-	loads  uint64             // how many times it did
-	calm   int                // see calmWaits
-	stolen uint64             // strands that runners have taken from others' lanes
-	turn   int                // see least
+	mu      sync.Mutex
+	ready   sync.Cond // where idle runners wait; its L is &mu
+	list    []*Conn
+	awake   bool          // the router will look here before it sleeps
+	seen    time.Time     // when the router looked last
+	runners int           // that exist
+	idle    int           // of these, those that wait
+	woken   int           // of these, those that were told to go on and have not yet
+	max     int           // most runners
+	lag     time.Duration // routerLag, but in tests
+	closed  bool
+	start   func() // starts a runner
 }
 
-// init makes the queue ready. There will be so many runners at most.
-func (q *runQueue) init(runners int, start func(*lane)) {
+func (q *runQueue) init(start func()) {
+	q.ready.L = &q.mu
 	q.awake = true
 	q.seen = time.Now()
 	q.lag = routerLag
-	q.max = runners
+	q.max = max(runtime.GOMAXPROCS(0)-1, 1)
 	q.start = start
 }
-
-// mostRunners is how many runners there are on this machine at most, for each socket.
-func mostRunners() int { return max(runtime.GOMAXPROCS(0)-1, 1) }
 
 // push adds strands that mark or finish has queued. Any goroutine may call it.
 func (q *runQueue) push(cs ...*Conn) {
@@ -61,11 +53,7 @@ func (q *runQueue) push(cs ...*Conn) {
 
 func (q *runQueue) add(c *Conn) {
 	// A strand that was run before its time is still here when it comes again.
-	switch {
-	case c.inQueue:
-	case q.spread:
-		q.send(c)
-	default:
+	if !c.inQueue {
 		c.inQueue = true
 		q.list = append(q.list, c)
 	}
@@ -81,25 +69,32 @@ func (q *runQueue) spill(cs []*Conn) {
 	q.mu.Unlock()
 }
 
-// call sees to it that up to n runners look at the list. It is called with mu held.
+// call sees to it that up to n runners look at the queue. It is called with mu held.
 func (q *runQueue) call(n int) {
-	for i := q.count[laneCalled]; i < min(n, len(q.list)); i++ {
-		if !q.callAny() {
+	for i := q.woken; i < min(n, len(q.list)); i++ {
+		switch {
+		case q.idle > q.woken:
+			q.woken++
+			q.ready.Signal()
+		case q.runners < q.max:
+			q.runners++
+			q.start()
+		default:
 			return // each of them looks here before it waits
 		}
 	}
 }
 
-// take moves the first n strands of a list of the queue to dst.
-func take(list *[]*Conn, dst []*Conn, n int) []*Conn {
-	from := *list
-	for _, c := range from[:n] {
+// take moves up to most strands to dst.
+func (q *runQueue) take(dst []*Conn, most int) []*Conn {
+	n := min(len(q.list), most)
+	for _, c := range q.list[:n] {
 		c.inQueue = false
 	}
-	dst = append(dst, from[:n]...)
-	m := copy(from, from[n:])
-	clear(from[m:])
-	*list = from[:m]
+	dst = append(dst, q.list[:n]...)
+	m := copy(q.list, q.list[n:])
+	clear(q.list[m:])
+	q.list = q.list[:m]
 	return dst
 }
 
@@ -108,7 +103,7 @@ func (q *runQueue) poll(dst []*Conn, now time.Time) []*Conn {
 	q.mu.Lock()
 	q.seen = now
 	if len(q.list) > 0 {
-		dst = take(&q.list, dst, len(q.list))
+		dst = q.take(dst, len(q.list))
 	}
 	q.mu.Unlock()
 	return dst
@@ -123,18 +118,12 @@ func (q *runQueue) sleep() bool {
 		return false
 	}
 	q.awake = false
-	if q.spread {
-		q.noteWait()
-	}
 	return true
 }
 
 // wake is the router's, after it waited.
 func (q *runQueue) wake(now time.Time) {
 	q.mu.Lock()
-	if q.spread {
-		q.notePause(now)
-	}
 	q.awake, q.seen = true, now
 	q.mu.Unlock()
 }
@@ -143,70 +132,50 @@ func (q *runQueue) wake(now time.Time) {
 func (q *runQueue) leave() {
 	q.mu.Lock()
 	q.awake = false
-	q.endSpread()
 	q.call(len(q.list))
 	q.mu.Unlock()
 }
 
-// handBack is a runner's: strands that go on are the router's again, if that one
+// handBack is a runner's: a strand that goes on is the router's again, if that one
 // has time.
-func (q *runQueue) handBack(cs []*Conn, now time.Time) bool {
+func (q *runQueue) handBack(c *Conn, now time.Time) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !q.awake || q.spread || now.Sub(q.seen) > q.lag {
+	if !q.awake || now.Sub(q.seen) > q.lag {
 		return false
 	}
-	for _, c := range cs {
-		q.add(c)
-	}
+	q.add(c)
 	return true
 }
 
-// next is the runner's of a lane: it adds strands to run to dst, and waits for some if that
-// is empty. It returns none if the runner has to end: after close, and when another one waits and the load does not last.
-func (q *runQueue) next(l *lane, dst []*Conn) []*Conn {
+// next is a runner's: it adds strands to run to dst, and waits for some if that
+// is empty. It returns none after close.
+func (q *runQueue) next(dst []*Conn) []*Conn {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.set(l, laneBusy)
-	if q.spread {
-		// What goes on has its turn after what came meanwhile, and others may take it.
-		for _, c := range dst {
-			q.put(l, c)
-		}
-		clear(dst)
-		dst = dst[:0]
-	}
-	for {
-		switch {
-		case len(l.list) > 0:
-			dst = q.takeOwn(l, dst)
-		case len(q.list) > 0:
-			// With several runners each takes a share, with one it takes all.
-			n := q.runners()
-			dst = take(&q.list, dst, (len(q.list)+n-1)/n)
-		case len(dst) == 0:
-			dst = q.steal(l, dst)
-		}
-		l.taken = len(dst)
-		switch {
-		case len(dst) > 0:
-			return dst
-		case q.closed, !q.spread && q.count[laneIdle] > 0:
-			q.set(l, laneEmpty)
+	for len(q.list) == 0 && len(dst) == 0 {
+		if q.closed {
+			q.runners--
 			return dst
 		}
-		q.set(l, laneIdle)
-		for l.state == laneIdle {
-			l.ready.Wait()
+		q.idle++
+		q.ready.Wait()
+		q.idle--
+		if q.woken > 0 {
+			q.woken--
 		}
-		q.set(l, laneBusy)
 	}
+	if len(q.list) == 0 {
+		return dst
+	}
+	// With several runners each takes a share, with one it takes all.
+	return q.take(dst, (len(q.list)+q.runners-1)/q.runners)
 }
 
 // close ends the runners, once the queue is empty.
 func (q *runQueue) close() {
 	q.mu.Lock()
 	q.closed = true
-	q.rouseAll()
+	q.ready.Broadcast()
 	q.mu.Unlock()
 }

@@ -35,7 +35,7 @@ type router struct {
 	replyBytes []byte                 // of replies
 	strays     []stray                // what is for another Transport of the group, or may be
 	watched    bool                   // of this batch: the endpoint knows whether clients are admitted
-	lasting    lasting
+	patience   patience
 }
 
 // reply is what the endpoint answers to a datagram. The bytes are in replyBytes.
@@ -48,6 +48,9 @@ func newRouter(t *Transport) *router {
 	r := &router{worker: worker{t: t, router: true}}
 	r.msgs = make([]udp.Message, receiveBatch)
 	r.bufs = make([]*[receiveBuffer]byte, receiveBatch)
+	if p, ok := t.socket.(interface{ Poll(time.Duration) bool }); ok && t.socket.Caps().Poll {
+		r.patience.poll = p.Poll
+	}
 	r.initDuties(r.onward)
 	return r
 }
@@ -126,7 +129,8 @@ func (r *router) receive() (n int, err error) {
 		r.read = time.Now()
 		return n, err
 	}
-	if r.yield || r.stirred {
+	stays := r.stays()
+	if r.yield || r.stirred && !stays {
 		// Who was made runnable by the last turns may have something to say. If it
 		// does so now, that needs no runner.
 		r.yield, r.stirred = false, false
@@ -136,12 +140,19 @@ func (r *router) receive() (n int, err error) {
 		r.read = time.Now()
 		return 0, nil
 	}
-	r.rest()
-	r.rounds = 0
+	began := time.Now()
 	busyRouters.Add(-1)
-	n, err = t.socket.ReadBatch(r.msgs[:1])
+	if stays && r.stay() {
+		n, err = t.socket.TryReadBatch(r.msgs)
+	}
+	if n == 0 && err == nil {
+		r.rest()
+		r.rounds = 0
+		n, err = t.socket.ReadBatch(r.msgs[:1])
+	}
 	busyRouters.Add(1)
 	r.read = time.Now()
+	r.waited(r.read.Sub(began))
 	t.queue.wake(r.read)
 	return n, err
 }
@@ -159,7 +170,6 @@ func (r *router) provide(n int) {
 // rest gives back the memory that the router does not need while it waits.
 func (r *router) rest() {
 	r.release()
-	r.lasting = lasting{}
 	clear(r.runs) // which point into the buffers
 	r.runs = r.runs[:0]
 	for i, b := range r.bufs {
@@ -326,10 +336,6 @@ func (r *router) add(c *Conn, m *udp.Message, data []byte, segment int) {
 // somebody else runs one at this moment, the packets go to the inbox.
 func (r *router) gather() {
 	t := r.t
-	if r.spreads() {
-		r.scatter()
-		return
-	}
 	for _, c := range r.touched {
 		if c.strand.tryRun() {
 			r.list = append(r.list, c)
@@ -342,7 +348,6 @@ func (r *router) gather() {
 	r.touched = r.touched[:0]
 	r.due = t.queue.poll(r.due, r.read)
 	r.take()
-	r.noteRound()
 }
 
 // takeRuns hands the connection what the batch has for it.
@@ -356,16 +361,15 @@ func (c *Conn) takeRuns(w *worker) {
 	}
 }
 
-// keepRuns puts what the batch has for the connection into its inbox. It tells whether much waits there.
-func (c *Conn) keepRuns(t *Transport) (much bool) {
+// keepRuns puts what the batch has for the connection into its inbox.
+func (c *Conn) keepRuns(t *Transport) {
 	i := c.firstRun
 	c.firstRun = 0
 	for i != 0 {
 		r := &t.router.runs[i-1]
-		much = c.keep(r)
+		c.keep(r)
 		i = r.next
 	}
-	return much
 }
 
 // readFailed tells whether reading the socket has come to its end.

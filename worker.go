@@ -22,10 +22,10 @@ type worker struct {
 	now     time.Time          // one clock reading for each phase
 	yield   bool               // a callback has made goroutines runnable
 	stirred bool               // so did one earlier, and they have had the processor once
+	crowded bool               // that took long: there is more to do than there are processors
 	router  bool
-	lane    *lane         // a runner's
 	rounds  int           // the router's, since others had the processor
-	read    time.Time     // the router's: when it read last; a runner's: when it began its turns
+	read    time.Time     // the router's: when it read last
 	list    []*Conn       // the strands to run
 	due     []*Conn       // those that need another turn
 	in      quic.Datagram // scratch space of run.recv
@@ -59,9 +59,6 @@ func (w *worker) release() {
 func (w *worker) run() (held bool) {
 	w.hold()
 	w.now = time.Now()
-	if !w.router {
-		w.read = w.now
-	}
 	w.due = w.due[:0]
 	w.stage, w.pos = stageIn, 0
 	w.duties.beginRun()
@@ -91,7 +88,9 @@ func (w *worker) goOn() (held bool) {
 		}
 		if w.yield {
 			w.yield, w.stirred, w.rounds = false, true, 0
+			began := time.Now()
 			runtime.Gosched()
+			w.crowded = time.Since(began) > stayTime
 		}
 		w.stage, w.pos = stageOut, 0
 	}
@@ -106,28 +105,23 @@ func (w *worker) goOn() (held bool) {
 
 // runIn is the first phase of the turns.
 func (w *worker) runIn() (held bool) {
+	t := w.t
 	for ; w.pos < len(w.list); w.pos++ {
-		if w.lateIn() && w.spill(true) {
+		if w.router && w.pos > 0 && w.late(w.pos) {
+			w.spill(w.pos, len(w.list), true)
 			w.list = w.list[:w.pos]
 			break
 		}
 		c := w.list[w.pos]
 		if by := c.turnIn(w); by != w {
-			w.countTurns(1)
+			t.stats.turns.Add(1)
 			requeue, _ := c.turnOut(by)
 			c.endAlone(by, requeue)
 			return false
 		}
 	}
-	w.countTurns(len(w.list))
+	t.stats.turns.Add(uint64(len(w.list)))
 	return true
-}
-
-func (w *worker) countTurns(n int) {
-	w.t.stats.turns.Add(uint64(n))
-	if w.lane != nil {
-		w.t.stats.runnerTurns.Add(uint64(n))
-	}
 }
 
 // runOut is the second phase.
@@ -135,7 +129,8 @@ func (w *worker) runOut() (held bool) {
 	for ; w.pos < len(w.list); w.pos++ {
 		c := w.list[w.pos]
 		w.now = time.Now()
-		if w.late() && w.spill(false) {
+		if w.router && w.pos > 0 && w.now.Sub(w.read) > w.t.queue.lag && w.canSpill() {
+			w.spill(w.pos, len(w.list), false)
 			break
 		}
 		requeue, by := c.turnOut(w)
@@ -153,54 +148,32 @@ func (w *worker) runOut() (held bool) {
 // lateCheck is how many strands the router reads for between looks at the clock.
 const lateCheck = 16
 
-// lateIn is late before the first phase of a turn, where the clock has to be read for it.
-func (w *worker) lateIn() bool {
-	if w.router && w.pos%lateCheck != 0 || w.pos == 0 || !w.canSpill() {
+// late tells, now and then, whether the router should read again.
+func (w *worker) late(i int) bool {
+	if i%lateCheck != 0 || !w.canSpill() {
 		return false
 	}
 	w.now = time.Now()
-	return w.late()
+	return w.now.Sub(w.read) > w.t.queue.lag
 }
 
-// late tells whether others should run the turns from w.pos on: it is time for the router to read again,
-// or the turns before have taken a runner long.
-func (w *worker) late() bool {
-	return w.pos > 0 && w.now.Sub(w.read) > w.t.queue.lag && w.canSpill()
-}
+// canSpill tells whether others could run what the router does not.
+func (w *worker) canSpill() bool { return w.t.spills }
 
-// canSpill tells whether others could run what this one does not.
-func (w *worker) canSpill() bool {
-	if w.lane != nil {
-		return w.t.queue.max > 1
-	}
-	return w.router && w.t.spills
-}
-
-// spill hands the strands from w.pos on to the runners. With in set they have not
-// even taken their packets, which are kept for them. It returns false if nobody has time for them.
-func (w *worker) spill(in bool) bool {
-	q := &w.t.queue
-	if w.lane != nil && !q.wanting() {
-		w.read = w.now // ask again later
-		return false
-	}
-	rest := w.list[w.pos:]
+// spill hands the strands from i on to the runners. With in set they have not
+// even taken their packets, which are kept for them.
+func (w *worker) spill(i, end int, in bool) {
+	rest := w.list[i:end]
 	for _, c := range rest {
-		if !in {
-			c.leave()
-		} else if w.router {
+		if in {
 			c.keepRuns(w.t)
+		} else {
+			c.leave()
 		}
 		c.strand.finish(true)
 	}
 	w.t.stats.spilled.Add(uint64(len(rest)))
-	if w.lane != nil {
-		q.shed(w.lane, rest)
-	} else {
-		q.spill(rest)
-	}
-	clear(rest)
-	return true
+	w.t.queue.spill(rest)
 }
 
 // take begins the turns of the strands in w.due, but those that somebody else has run meanwhile.

@@ -248,8 +248,10 @@ func (d *Driver) deliver() {
 		case d.client:
 			s.wakeUp()
 		case s.live:
-			served++
 			d.cfg.Serve(s)
+			if !s.queued.Load() {
+				served++ // and not answered yet, so by a goroutine
+			}
 		}
 		s.release()
 	}

@@ -20,6 +20,10 @@ type Caps struct {
 	// the kernel turns out not to have such calls.
 	Batching bool
 
+	// Poll means that waiting to read is not left to the poller of Go's runtime, which
+	// wakes threads for what nobody waits for; and that [Conn.Poll] waits.
+	Poll bool
+
 	// ECN means that ECN marks are read and set. It becomes false when the system
 	// refuses them.
 	ECN bool

@@ -13,8 +13,8 @@ import (
 // Conn is a UDP socket. One goroutine at a time may read; any number may write.
 // The other methods may be called at any time.
 type Conn struct {
-	udp    *net.UDPConn
-	raw    syscall.RawConn
+	udp    *net.UDPConn // closed where another has its descriptor
+	raw    descriptor
 	local  netip.AddrPort
 	remote netip.AddrPort // of a connected socket
 	caps   Caps
@@ -31,6 +31,22 @@ type Conn struct {
 	sys      system
 	counters counters
 }
+
+// descriptor is what waits for the socket, and keeps it open.
+type descriptor interface {
+	syscall.RawConn
+	SetReadDeadline(t time.Time) error
+	Close() error
+}
+
+// netPolled is a descriptor that package net has.
+type netPolled struct {
+	syscall.RawConn
+	udp *net.UDPConn
+}
+
+func (d netPolled) SetReadDeadline(t time.Time) error { return d.udp.SetReadDeadline(t) }
+func (d netPolled) Close() error                      { return d.udp.Close() }
 
 // New makes a Conn of an open socket, which it takes over: the caller must not use
 // or close it any more unless New fails. A nil o is the zero Options.
@@ -53,7 +69,7 @@ func newConn(c *net.UDPConn, o *Options, sys system) (*Conn, error) {
 	if !ok {
 		return nil, errors.New("udp: socket without an address")
 	}
-	u := &Conn{udp: c, raw: raw, local: unmap(addr.AddrPort()), sys: sys}
+	u := &Conn{udp: c, raw: netPolled{raw, c}, local: unmap(addr.AddrPort()), sys: sys}
 	if a, ok := c.RemoteAddr().(*net.UDPAddr); ok && a != nil {
 		u.remote = unmap(a.AddrPort())
 	}
@@ -126,6 +142,13 @@ func (c *Conn) TryReadBatch(m []Message) (n int, err error) {
 	return n, err
 }
 
+// Poll waits until there is something to read, for at most d, and tells whether there is. Unlike ReadBatch
+// it waits in the kernel, and Go's scheduler does not learn of it: the goroutine keeps its thread and,
+// for some time, its processor, so that to go on costs no thread's wake-up. That suits somebody who
+// expects an answer in less time than a wake-up takes, and has another processor for the program's other
+// goroutines. The read deadline does not count, and Close waits for it. Without [Caps].Poll it returns false at once.
+func (c *Conn) Poll(d time.Duration) bool { return c.poll(d) }
+
 // WriteTrain sends a train, of any length, and returns how many of its datagrams, from
 // the first on, were handed to the kernel. It waits while the kernel's send
 // buffer is full.
@@ -141,10 +164,10 @@ func (c *Conn) WriteTrain(t *Train) (sent int, err error) {
 }
 
 // SetReadDeadline sets the time at which ReadBatch stops waiting. The zero Time is never.
-func (c *Conn) SetReadDeadline(t time.Time) error { return c.udp.SetReadDeadline(t) }
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.raw.SetReadDeadline(t) }
 
 // Close closes the socket. A ReadBatch that waits returns.
-func (c *Conn) Close() error { return c.udp.Close() }
+func (c *Conn) Close() error { return c.raw.Close() }
 
 // SyscallConn gives access to the socket, for options that this package does not set.
-func (c *Conn) SyscallConn() (syscall.RawConn, error) { return c.udp.SyscallConn() }
+func (c *Conn) SyscallConn() (syscall.RawConn, error) { return c.raw, nil }

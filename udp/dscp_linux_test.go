@@ -11,7 +11,7 @@ import (
 	"github.com/frittata-go/frittata/internal/leak"
 )
 
-// class receives a datagram and returns its whole traffic class.
+// class receives a datagram by package net and returns its whole traffic class.
 func class(t *testing.T, c *Conn) uint8 {
 	t.Helper()
 	data, oob := make([]byte, 10), make([]byte, controlSize)
@@ -38,8 +38,8 @@ func TestDSCP(t *testing.T) {
 	const expedited = 46
 	for _, l := range loopbacks {
 		t.Run(l.name, func(t *testing.T) {
-			c := listen(t, l.network, l.listen, nil)
-			d := listen(t, l.peerNetwork, l.peerListen, &Options{DSCP: expedited})
+			c := listen(t, l.network, l.listen, &Options{DisablePoll: true})
+			d := listen(t, l.peerNetwork, l.peerListen, &Options{DSCP: expedited, DisablePoll: true})
 			if k := d.Caps(); k.DSCP != expedited {
 				t.Fatalf("%+v", k)
 			}
@@ -58,7 +58,7 @@ func TestDSCP(t *testing.T) {
 			}
 			check(d, expedited)
 			// What somebody else has set stays.
-			again, err := New(d.udp, nil)
+			again, err := New(d.udp, &Options{DisablePoll: true})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -103,7 +103,8 @@ func TestDSCPOfOneVersion(t *testing.T) {
 	if k := d.Caps(); k.DSCP != 0 {
 		t.Errorf("%+v", k)
 	}
-	c4, c6 := listen(t, "udp4", "127.0.0.1:0", nil), listen(t, "udp6", "[::1]:0", nil)
+	o := &Options{DisablePoll: true}
+	c4, c6 := listen(t, "udp4", "127.0.0.1:0", o), listen(t, "udp6", "[::1]:0", o)
 	send(t, d, &Train{Data: []byte("x"), ECN: 2, Remote: c4.LocalAddr()})
 	if got := class(t, c4); got != 10<<2|2 {
 		t.Errorf("IPv4: traffic class %#x", got)

@@ -28,6 +28,7 @@ type Faults struct {
 	Firsts  func() bool                    // of each train nothing arrives but its first datagram
 	Steer   bool                           // the kernel does not steer
 	Share   error                          // of SO_REUSEPORT
+	Poll    error                          // there is no epoll instance to be had
 }
 
 // Inject has the sockets that the test opens from now on meet faults.
@@ -99,6 +100,9 @@ func Inject(t testing.TB, f Faults) {
 	}
 	if f.Steer {
 		k.attach = func(int, []unix.SockFilter) error { return os.NewSyscallError("setsockopt", unix.EPERM) }
+	}
+	if f.Poll != nil {
+		k.epollCreate = func() (int, error) { return -1, f.Poll }
 	}
 	oldKernel, oldReuse := realKernel, setReusePort
 	realKernel = k

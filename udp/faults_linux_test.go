@@ -335,7 +335,7 @@ func TestProbeFaults(t *testing.T) {
 	leak.Check(t)
 	type option struct{ level, opt int }
 	o := &Options{DSCP: 46, Timestamps: true, TxTime: true}
-	all := Caps{GSO: true, GRO: true, ECN: true, Pktinfo: true, DF: true, DSCP: 46, Timestamps: true, TxTime: true, Shield: true, Batching: true, DropCount: true}
+	all := Caps{GSO: true, GRO: true, ECN: true, Pktinfo: true, DF: true, DSCP: 46, Timestamps: true, TxTime: true, Shield: true, Batching: true, DropCount: true, Poll: true}
 	without := func(f func(k *Caps)) Caps {
 		k := all
 		f(&k)

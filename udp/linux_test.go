@@ -66,7 +66,7 @@ func option(t *testing.T, c *Conn, level, opt int) int {
 
 func TestSocketOptions(t *testing.T) {
 	leak.Check(t)
-	c := listen(t, "udp", ":0", nil)
+	c := listen(t, "udp", ":0", &Options{DisablePoll: true})
 	if v := option(t, c, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER); v != unix.IP_PMTUDISC_PROBE {
 		t.Errorf("IP_MTU_DISCOVER %d", v)
 	}
@@ -95,11 +95,11 @@ func TestSocketOptions(t *testing.T) {
 
 func TestBuffers(t *testing.T) {
 	leak.Check(t)
-	c := listen(t, "udp4", "127.0.0.1:0", &Options{ReceiveBuffer: 100 << 10, SendBuffer: 50 << 10})
+	c := listen(t, "udp4", "127.0.0.1:0", &Options{ReceiveBuffer: 100 << 10, SendBuffer: 50 << 10, DisablePoll: true})
 	if k := c.Caps(); k.ReceiveBuffer != 100<<10 || k.SendBuffer != 50<<10 {
 		t.Errorf("%+v", k)
 	}
-	c, err := New(c.udp, &Options{ReceiveBuffer: -1, SendBuffer: -1})
+	c, err := New(c.udp, &Options{ReceiveBuffer: -1, SendBuffer: -1, DisablePoll: true})
 	if err != nil {
 		t.Fatal(err)
 	}

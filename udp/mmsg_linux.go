@@ -27,6 +27,9 @@ type kernel struct {
 	attach     func(fd int, program []unix.SockFilter) error
 	filter     func(fd int, program []unix.SockFilter) error
 	filterLen  func(fd int) (int, error)
+
+	epollCreate func() (int, error)
+	epollCtl    func(epfd, op, fd int, events uint32) error
 }
 
 var realKernel = kernel{
@@ -40,6 +43,9 @@ var realKernel = kernel{
 	attach:     attach,
 	filter:     filter,
 	filterLen:  filterLen,
+
+	epollCreate: epollCreate,
+	epollCtl:    epollCtl,
 }
 
 func recvmmsg(fd uintptr, msgs []mmsghdr) (int, syscall.Errno) {

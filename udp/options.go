@@ -30,6 +30,9 @@ type Options struct {
 	// DisableBatching has each system call carry one message, which with GSO may be a train.
 	DisableBatching bool
 
+	// DisablePoll leaves waiting to read to the poller of Go's runtime.
+	DisablePoll bool
+
 	// DisableDropCount has the kernel not tell what it drops: Stats.Dropped stays 0.
 	DisableDropCount bool
 

@@ -3,6 +3,7 @@ package udp
 import (
 	"fmt"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -11,7 +12,8 @@ import (
 type system struct {
 	kernel kernel
 	reader reader
-	v6     bool // an IPv6 socket, which may speak IPv4 too
+	poll   *readPoll // nil: the runtime's poller has the socket
+	v6     bool      // an IPv6 socket, which may speak IPv4 too
 	clock  clock
 
 	// The traffic class of each IP version, without an ECN mark.
@@ -29,11 +31,22 @@ func (c *Conn) open(o *Options) error {
 	}
 	c.sys.reader.init(c)
 	var err error
-	if e := c.raw.Control(func(fd uintptr) { err = c.probe(int(fd), o) }); e != nil {
+	if e := c.raw.Control(func(fd uintptr) {
+		if err = c.probe(int(fd), o); err == nil && !o.DisablePoll {
+			c.sys.poll, _ = newReadPoll(&c.sys.kernel, c.udp, int(fd))
+		}
+	}); e != nil {
 		return e
 	}
-	return err
+	if err != nil || c.sys.poll == nil {
+		return err
+	}
+	c.raw, c.caps.Poll = c.sys.poll, true
+	_ = c.udp.Close()
+	return nil
 }
+
+func (c *Conn) poll(d time.Duration) bool { return c.sys.poll != nil && c.sys.poll.poll(d) }
 
 // prober sets socket options.
 type prober struct {

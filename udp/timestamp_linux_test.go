@@ -38,7 +38,7 @@ func TestTimestamps(t *testing.T) {
 		})
 	}
 	// New switches them off again, and a message that had a time keeps none.
-	c := listen(t, "udp4", "127.0.0.1:0", &Options{Timestamps: true})
+	c := listen(t, "udp4", "127.0.0.1:0", &Options{Timestamps: true, DisablePoll: true})
 	c, err := New(c.udp, nil)
 	if err != nil {
 		t.Fatal(err)
