@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"testing"
 	"time"
 
@@ -113,8 +114,8 @@ func TestDeadAndSlowConsumers(t *testing.T) {
 		q.GlitchLimit = -1 // which empty datagrams would meet before
 		return c
 	}
-	// All that is at work besides: the client's buffers, two sets of receive buffers, what pools keep.
-	const rest = 3 << 20
+	// All that is at work besides: the client's buffers, two sets of receive buffers, what pools keep for each processor.
+	rest := int64(2<<20 + runtime.GOMAXPROCS(0)*(512<<10))
 	streams := func(c *Conn) bool { return statsOf(c).StreamBytesReceived >= bound }
 	datagrams := func(c *Conn) bool { return statsOf(c).DatagramsDropped > 0 }
 	for _, test := range []struct {
