@@ -157,3 +157,51 @@ func TestDeadConsumers(t *testing.T) {
 		})
 	}
 }
+
+// TestUnreadResponses: with the default settings, responses that nobody reads keep no others waiting.
+func TestUnreadResponses(t *testing.T) {
+	const n = 16
+	mux := http.NewServeMux()
+	var moved atomic.Int64
+	mux.HandleFunc("/endless", func(w http.ResponseWriter, r *http.Request) { io.Copy(w, countless{&moved}) })
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) })
+	ts := newTestServer(t, mux)
+	ts.get("/")
+	before := leak.Heap()
+	for range n {
+		resp, err := ts.tr.RoundTrip(ts.request("GET", "/endless", nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+	}
+	settled(t, &moved)
+	if grown, most := leak.Heap()-before, int64(n*(512<<10+4*256<<10)+4<<20); grown > most {
+		t.Errorf("%d bytes of memory, at most %d", grown, most)
+	}
+	body := bytes.Repeat([]byte("0123456789"), 200_000)
+	if _, got := ts.do(ts.request("POST", "/", bytes.NewReader(body))); got != string(body) {
+		t.Errorf("another request on the connection gave %d bytes", len(got))
+	}
+}
+
+// TestConnWindow: what is set counts.
+func TestConnWindow(t *testing.T) {
+	for _, test := range []struct{ window, most, want uint64 }{
+		{0, 0, defaultConnWindow}, {0, 3 << 20, 3 << 20}, {2 << 20, 0, 2 << 20}, {2 << 20, 3 << 20, 2 << 20},
+	} {
+		tr := &Transport{Config: &frittata.Config{QUIC: quic.Config{ConnWindow: test.window, MaxConnWindow: test.most}}}
+		tr.mu.Lock()
+		_, cfg, err := tr.setUp()
+		tr.mu.Unlock()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if cfg.ConnWindow != test.want {
+			t.Errorf("%d, %d: the window is %d", test.window, test.most, cfg.ConnWindow)
+		}
+		if err := tr.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

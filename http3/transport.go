@@ -1,6 +1,7 @@
 package http3
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -19,6 +20,8 @@ const (
 	defaultMaxResponseHeaderBytes = 256 << 10
 	defaultIdleConnTimeout        = 90 * time.Second
 	defaultExpectContinueTimeout  = time.Second
+	// defaultConnWindow is that of quic.Config.MaxConnWindow: see Transport.Config.
+	defaultConnWindow = 24 << 20
 )
 
 // Transport is an http.RoundTripper that speaks HTTP/3 alone. The zero value
@@ -30,7 +33,9 @@ type Transport struct {
 	TLSClientConfig *tls.Config
 
 	// Config has the settings of the socket and of connections;
-	// TLSClientConfig overrides its QUIC.TLS. Default: those of package frittata.
+	// TLSClientConfig overrides its QUIC.TLS. Default: those of package frittata, but that QUIC.ConnWindow is
+	// QUIC.MaxConnWindow from the start: a few responses that nobody reads, of 512 KiB each, would else use it up, and
+	// all others of the connection have to wait. How many there are is the caller's choice, not the server's.
 	Config *frittata.Config
 
 	// Transport is what connections are dialed on, and stays open at Close.
@@ -96,6 +101,9 @@ func (t *Transport) setUp() (*frittata.Transport, *quic.Config, error) {
 			from = cfg.QUIC.TLS
 		}
 		cfg.QUIC.TLS = configureTLS(from)
+		if cfg.QUIC.ConnWindow == 0 {
+			cfg.QUIC.ConnWindow = cmp.Or(cfg.QUIC.MaxConnWindow, defaultConnWindow)
+		}
 		if t.EnableDatagrams {
 			cfg.QUIC.EnableDatagrams = true
 		}
