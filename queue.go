@@ -26,6 +26,7 @@ type runQueue struct {
 	max     int           // most runners
 	lag     time.Duration // routerLag, but in tests
 	closed  bool
+	over    bool   // and no connection is left
 	start   func() // starts a runner
 }
 
@@ -42,13 +43,17 @@ func (q *runQueue) init(start func()) {
 func (q *runQueue) push(cs ...*Conn) {
 	now := time.Now()
 	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.over {
+		// Somebody marked a strand and was slow, and its turn was run before it was here.
+		return
+	}
 	for _, c := range cs {
 		q.add(c)
 	}
 	if !q.awake || now.Sub(q.seen) > q.lag {
 		q.call(len(cs))
 	}
-	q.mu.Unlock()
 }
 
 func (q *runQueue) add(c *Conn) {
@@ -172,10 +177,10 @@ func (q *runQueue) next(dst []*Conn) []*Conn {
 	return q.take(dst, (len(q.list)+q.runners-1)/q.runners)
 }
 
-// close ends the runners, once the queue is empty.
-func (q *runQueue) close() {
+// close ends the runners, once the queue is empty. With over set no connection is left, so no runner begins any more.
+func (q *runQueue) close(over bool) {
 	q.mu.Lock()
-	q.closed = true
+	q.closed, q.over = true, over
 	q.ready.Broadcast()
 	q.mu.Unlock()
 }

@@ -153,11 +153,11 @@ func (t *Transport) close() error {
 		case <-limit.C:
 			// It ends when the callback returns.
 			t.logger().Warn("a callback keeps a connection from closing")
-			t.queue.close()
+			t.queue.close(false)
 			return err
 		}
 	}
-	t.queue.close()
+	t.queue.close(true)
 	t.wg.Wait()
 	return err
 }

@@ -163,3 +163,18 @@ func BenchmarkTurn(b *testing.B) {
 		s.finish(false)
 	}
 }
+
+// When no connection is left, who has marked a strand and comes late starts no runner: Close would not wait for it.
+func TestPushAfterTheEnd(t *testing.T) {
+	for _, over := range []bool{false, true} {
+		started := 0
+		var q runQueue
+		q.init(func() { started++ })
+		q.leave()
+		q.close(over)
+		q.push(new(Conn))
+		if want := map[bool]int{false: 1, true: 0}[over]; started != want {
+			t.Errorf("over %v: %d runners were started", over, started)
+		}
+	}
+}
