@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"math"
 	"time"
 
 	"github.com/frittata-go/frittata/quic/congestion"
@@ -21,7 +22,9 @@ const (
 	defaultConnWindow       = 1 << 20
 	defaultMaxConnWindow    = 24 << 20
 	defaultSendBuffer       = 256 << 10
-	defaultMaxUDPPayload    = 1452 // what an Ethernet frame leaves over IPv6
+	fullSendBuffers         = 16       // that ConnSendBuffer is by default
+	leastSendBuffer         = 16 << 10 // bytes that a stream may have in any case
+	defaultMaxUDPPayload    = 1452     // what an Ethernet frame leaves over IPv6
 	defaultMaxAckDelay      = 25 * time.Millisecond
 	defaultDatagramQueue    = 1 << 20 // twice what one batch of a socket with GRO brings
 	defaultConnIDLen        = 8
@@ -115,6 +118,10 @@ type Config struct {
 	// StreamWrite and not yet sent. Default 256 KiB.
 	SendBuffer int
 
+	// ConnSendBuffer is how many such bytes all streams may have together before
+	// each takes no more than 16 KiB. Default 16 times SendBuffer.
+	ConnSendBuffer int
+
 	// EnableDatagrams lets the peer send DATAGRAM frames (RFC 9221).
 	EnableDatagrams bool
 
@@ -182,7 +189,7 @@ func (c *Config) Validate() error {
 		return errors.New("quic: Config.InitialDstIDs makes IDs that are not of 8 to 20 bytes")
 	case c.ActiveConnIDLimit != 0 && (c.ActiveConnIDLimit < 2 || c.ActiveConnIDLimit > maxPeerConnIDs):
 		return errors.New("quic: Config.ActiveConnIDLimit is not between 2 and 4")
-	case c.KeepAlive < 0 || c.HandshakeTimeout < 0 || c.SendBuffer < 0 || c.DatagramQueue < 0 || c.InitialWindow < 0:
+	case c.KeepAlive < 0 || c.HandshakeTimeout < 0 || c.SendBuffer < 0 || c.ConnSendBuffer < 0 || c.DatagramQueue < 0 || c.InitialWindow < 0:
 		return errors.New("quic: negative limit in Config")
 	}
 	return nil
@@ -208,6 +215,7 @@ func (c *Config) withDefaults() Config {
 		*w = min(*w, wire.MaxVarint)
 	}
 	setDefault(&d.SendBuffer, defaultSendBuffer)
+	setDefault(&d.ConnSendBuffer, min(d.SendBuffer, math.MaxInt/fullSendBuffers)*fullSendBuffers)
 	setDefault(&d.DatagramQueue, defaultDatagramQueue)
 	setDefault(&d.MaxUDPPayload, defaultMaxUDPPayload)
 	setDefault(&d.MaxAckDelay, defaultMaxAckDelay)

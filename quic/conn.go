@@ -17,8 +17,12 @@ import (
 // concurrent use. After the connection was closed every method stays defined:
 // commands return the error that closed it.
 type Conn struct {
-	cfg    Config
-	client bool
+	cfg Config
+
+	// Side by side, for want of room.
+	client  bool
+	dirty   bool // the routes changed since TakeRoutes
+	pingDue bool
 
 	epoch time.Time     // when the connection began
 	now   time.Duration // the latest time that the caller told, since epoch
@@ -35,14 +39,12 @@ type Conn struct {
 	peerMaxAckDelay time.Duration
 	keyError        error // what an ACK showed of the peer's keys
 
-	keys    keyState
-	spaces  [wire.NumSpaces]*spaceState // nil when it is discarded
-	events  eventSet
-	dirty   bool // the routes changed since TakeRoutes
-	stats   counters
-	frame   *wire.Frame // memory for that of the packet that is being read; nil at rest
-	out     outState
-	pingDue bool
+	keys   keyState
+	spaces [wire.NumSpaces]*spaceState // nil when it is discarded
+	events eventSet
+	stats  counters
+	frame  *wire.Frame // memory for that of the packet that is being read; nil at rest
+	out    outState
 
 	glitches glitches
 

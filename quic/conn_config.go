@@ -53,7 +53,7 @@ func (c *Conn) takeConfig(cfg *Config) error {
 	o.ActiveConnIDLimit = n.ActiveConnIDLimit
 	o.StreamWindow, o.MaxStreamWindow = n.StreamWindow, n.MaxStreamWindow
 	o.ConnWindow, o.MaxConnWindow = n.ConnWindow, n.MaxConnWindow
-	o.SendBuffer = n.SendBuffer
+	o.SendBuffer, o.ConnSendBuffer = n.SendBuffer, n.ConnSendBuffer
 	o.EnableDatagrams, o.DatagramQueue = n.EnableDatagrams, n.DatagramQueue
 	o.MaxUDPPayload, o.DisablePathMTUDiscovery = n.MaxUDPPayload, n.DisablePathMTUDiscovery
 	c.strs.init(o)

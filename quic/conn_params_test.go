@@ -133,7 +133,7 @@ func TestUnusualConfig(t *testing.T) {
 		c.StreamWindow, c.ConnWindow, c.MaxStreamWindow, c.MaxConnWindow = 1<<64-1, 1<<64-1, 1<<64-1, 1<<64-1
 		c.MaxStreamsBidi, c.MaxStreamsUni = most, most
 		c.MaxIdleTimeout, c.HandshakeTimeout = math.MaxInt64, math.MaxInt64
-		c.SendBuffer, c.DatagramQueue, c.InitialWindow = most, most, 0
+		c.SendBuffer, c.ConnSendBuffer, c.DatagramQueue, c.InitialWindow = most, most, most, 0
 		c.MaxAckDelay = 1<<14*time.Millisecond - 1
 		c.MaxUDPPayload = maxUDPPayload
 		return c
@@ -143,7 +143,7 @@ func TestUnusualConfig(t *testing.T) {
 	p.transfer(p.client, p.server, Bidi, 500_000, time.Minute)
 	p.transfer(p.server, p.client, Uni, 500_000, time.Minute)
 	edit = func(c *Config) *Config {
-		c.StreamWindow, c.ConnWindow, c.SendBuffer = 1, 1, 1
+		c.StreamWindow, c.ConnWindow, c.SendBuffer, c.ConnSendBuffer = 1, 1, 1, 1
 		c.MaxStreamWindow, c.MaxConnWindow = 1, 1
 		c.MaxStreamsBidi, c.MaxStreamsUni = 1, -1
 		c.MaxIdleTimeout = -1
@@ -158,7 +158,7 @@ func TestUnusualConfig(t *testing.T) {
 	}
 	for _, bad := range []*Config{
 		{}, {TLS: fakeConfig(1).TLS, MaxUDPPayload: 1199}, {TLS: fakeConfig(1).TLS, MaxAckDelay: -1},
-		{TLS: fakeConfig(1).TLS, ConnIDs: RandomConnIDs(21)}, {TLS: fakeConfig(1).TLS, SendBuffer: -1},
+		{TLS: fakeConfig(1).TLS, ConnIDs: RandomConnIDs(21)}, {TLS: fakeConfig(1).TLS, SendBuffer: -1}, {TLS: fakeConfig(1).TLS, ConnSendBuffer: -1},
 		{TLS: fakeConfig(1).TLS, DatagramQueue: -1}, {TLS: fakeConfig(1).TLS, KeepAlive: -1},
 		{TLS: fakeConfig(1).TLS, HandshakeTimeout: -1}, {TLS: fakeConfig(1).TLS, InitialWindow: -1},
 	} {

@@ -24,8 +24,16 @@ func (c *Conn) writable(id StreamID) (*streamState, error) {
 	return st, nil
 }
 
+// sendLimit is how many bytes a stream may have that are not sent.
+func (c *Conn) sendLimit() int {
+	if c.strs.unsent >= c.cfg.ConnSendBuffer {
+		return min(c.cfg.SendBuffer, leastSendBuffer)
+	}
+	return c.cfg.SendBuffer
+}
+
 func (c *Conn) sendRoom(st *streamState) int {
-	return max(c.cfg.SendBuffer-st.send.buf.Unsent(), 0)
+	return max(c.sendLimit()-st.send.buf.Unsent(), 0)
 }
 
 // StreamWrite takes the bytes of p that fit the stream's send buffer, which
@@ -40,6 +48,7 @@ func (c *Conn) StreamWrite(id StreamID, p []byte, fin bool) (n int, err error) {
 	n = min(len(p), c.sendRoom(st))
 	if n > 0 {
 		st.send.buf.Write(c.cfg.Buffers, p[:n])
+		c.strs.unsent += n
 	}
 	if n < len(p) {
 		st.send.short = true
@@ -61,8 +70,9 @@ func (c *Conn) StreamWriteBuf(id StreamID, b *Buffer, fin bool) (ok bool, err er
 		st.send.short = true
 		return false, nil
 	}
-	if len(b.B) > 0 {
+	if n := len(b.B); n > 0 {
 		st.send.buf.WriteBuf(b)
+		c.strs.unsent += n
 	} else {
 		b.Release()
 	}
@@ -110,6 +120,7 @@ func (c *Conn) resetStream(st *streamState, code uint64) {
 	}
 	h.resetCode = min(code, wire.MaxVarint)
 	h.resetAt = h.buf.Next()
+	c.strs.unsent -= h.buf.Unsent()
 	h.buf.Discard()
 	h.fin.clear()
 	h.blocked.clear()
@@ -262,6 +273,7 @@ func (c *Conn) appendNewData(b []byte, limit int, pn uint64) []byte {
 		}
 		h.window.Use(sent)
 		s.sendWindow.Use(sent)
+		s.unsent -= sent
 		c.stats.StreamBytesSent += uint64(sent)
 		if !h.sendable() {
 			s.send.Remove(n)

@@ -29,6 +29,7 @@ type streamsState struct {
 	peerBidiLocal, peerBidiRemote, peerUni uint64
 
 	sendWindow stream.SendWindow
+	unsent     int // bytes that were accepted and not sent
 	recvWindow stream.RecvWindow
 	received   uint64 // sum of the ends of what was received on each stream
 	maxData    sentVal
@@ -371,7 +372,7 @@ func (c *Conn) RearmWrite(id StreamID) {
 
 // maybeWritable tells the application once there is room for a good piece.
 func (c *Conn) maybeWritable(st *streamState) {
-	if st.send.short && st.send.buf.Unsent() <= c.cfg.SendBuffer/2 {
+	if st.send.short && st.send.buf.Unsent() <= c.sendLimit()/2 {
 		st.send.short = false
 		c.armWrite(st)
 	}

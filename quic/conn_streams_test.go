@@ -511,3 +511,92 @@ func TestDirStrings(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// TestConnSendBuffer: hundreds of streams that are written to as they ask for it have no more unsent bytes together
+// than is said, none of them starves, and all arrives.
+func TestConnSendBuffer(t *testing.T) {
+	const (
+		streams = 300
+		size    = 100_000
+		per     = 64 << 10
+		all     = 1 << 20
+	)
+	client, server := fakeConfig(1), fakeConfig(2)
+	client.SendBuffer, client.ConnSendBuffer = per, all
+	server.MaxStreamsUni = streams
+	server.ConnWindow, server.MaxConnWindow = 50_000, 200_000 // it takes many rounds
+	p := newPair(t, client, server)
+	p.connect()
+	rest, got := make(map[StreamID]int), make(map[StreamID]int)
+	data := make([]byte, size)
+	for i := range data {
+		data[i] = byte(i)
+	}
+	most := 0
+	write := func(id StreamID) {
+		n, err := p.client.StreamWrite(id, data[size-rest[id]:], true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rest[id] -= n
+		most = max(most, p.client.strs.unsent)
+	}
+	for range streams {
+		id, err := p.client.OpenStream(Uni)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rest[id] = size
+		before := p.client.strs.unsent
+		write(id)
+		if n := size - rest[id]; before < all && n != per || before >= all && n != leastSendBuffer {
+			t.Fatalf("stream %d took %d bytes when the others had %d", id, n, before)
+		}
+		if p.client.StreamCapacity(id) != 0 {
+			t.Error("it takes more")
+		}
+	}
+	left := streams
+	var b [5000]byte
+	p.until("all has arrived", time.Hour, func() bool {
+		for id, ok := p.client.NextWritable(); ok; id, ok = p.client.NextWritable() {
+			write(id)
+		}
+		for id, ok := p.server.NextReadable(); ok; id, ok = p.server.NextReadable() {
+			for {
+				n, fin, err := p.server.StreamRead(id, b[:])
+				if err != nil || !bytes.Equal(b[:n], data[got[id]:got[id]+n]) {
+					t.Fatalf("stream %d at %d: %v", id, got[id], err)
+				}
+				got[id] += n
+				if fin && got[id] != size {
+					t.Fatalf("stream %d ended at %d", id, got[id])
+				}
+				if fin {
+					left--
+				}
+				if n == 0 || fin {
+					break
+				}
+			}
+		}
+		return left == 0
+	})
+	if bound := all + per + streams*leastSendBuffer; most > bound {
+		t.Errorf("%d bytes were not sent, more than %d", most, bound)
+	}
+	if n := p.client.strs.unsent; n != 0 {
+		t.Errorf("%d bytes are left", n)
+	}
+	// What is reset is not sent.
+	id, err := p.client.OpenStream(Bidi)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = p.client.StreamWrite(id, data, false); err != nil || p.client.strs.unsent != per {
+		t.Fatal(err, p.client.strs.unsent)
+	}
+	if err := p.client.ResetStream(id, 1); err != nil || p.client.strs.unsent != 0 {
+		t.Fatal(err, p.client.strs.unsent)
+	}
+}

@@ -35,6 +35,7 @@ func (c *Conn) checkInvariants() error {
 		return fmt.Errorf("a half that no stream has was changed")
 	}
 	var lent [2]uint64
+	unsent := 0
 	for id, st := range s.live {
 		if st.id != id || st.removed || st.finished() && !st.held {
 			return fmt.Errorf("stream %d should be gone", id)
@@ -53,12 +54,16 @@ func (c *Conn) checkInvariants() error {
 				return fmt.Errorf("stream %d has control frames to send and is not queued", id)
 			}
 		}
+		unsent += st.send.buf.Unsent()
 		if st.credited {
 			lent[id.Dir()]++
 		}
 		if st.recv.highest > st.recv.window.Limit() && !st.recv.done {
 			return fmt.Errorf("stream %d received beyond its limit", id)
 		}
+	}
+	if unsent != s.unsent {
+		return fmt.Errorf("%d bytes are not sent, %d are counted", unsent, s.unsent)
 	}
 	for d := range lent {
 		if s.peer[d].lent != lent[d] {
