@@ -18,6 +18,8 @@ type Conn struct {
 
 	// Of the run queue, under its mutex.
 	inQueue bool
+	home    *lane  // whose runner runs the turns while the load lasts
+	load    uint64 // the number of the load that home is for
 
 	// Of the wheel, under its mutex.
 	wheel wheelEntry

@@ -41,8 +41,8 @@ type boxed struct {
 
 // keep copies a run to the inbox. What does not fit is dropped and counted: to
 // the connection it is as if the network had lost it. A client whose handshake
-// takes long, maybe because a callback of tls.Config does, has less room.
-func (c *Conn) keep(r *run) {
+// takes long, maybe because a callback of tls.Config does, has less room. It returns true if the inbox is half full.
+func (c *Conn) keep(r *run) (much bool) {
 	t := c.t
 	c.mu.Lock()
 	limit := t.cfg.InboxBytes
@@ -54,7 +54,7 @@ func (c *Conn) keep(r *run) {
 	if c.gone || c.boxShut || c.boxBytes+n > limit {
 		c.mu.Unlock()
 		t.stats.inboxDropped.Add(uint64(len(r.data)))
-		return
+		return true
 	}
 	b := t.buffers.Get(len(r.data))
 	b.B = append(b.B, r.data...)
@@ -66,7 +66,9 @@ func (c *Conn) keep(r *run) {
 		t.load.inbox.Add(int64(n))
 	}
 	c.mail.Store(true)
+	much = c.boxBytes > limit/2
 	c.mu.Unlock()
+	return much
 }
 
 // mail is what waits for the strand.

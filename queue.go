@@ -13,31 +13,39 @@ const routerLag = 500 * time.Microsecond
 // runQueue has the strands of which a turn is due and which nobody runs. While
 // the router is awake it takes from here itself: a hand-over to another
 // goroutine may mean one to another thread, which costs a hundred times what the
-// turn does. Runners take what comes while the router sleeps or falls behind.
+// turn does. Runners take what comes while the router sleeps or falls behind. While
+// the load lasts, and there are two of them at least, they take all, each from its own lane.
 type runQueue struct {
-	mu      sync.Mutex
-	ready   sync.Cond // where idle runners wait; its L is &mu
-	list    []*Conn
-	awake   bool          // the router will look here before it sleeps
-	seen    time.Time     // when the router looked last
-	runners int           // that exist
-	idle    int           // of these, those that wait
-	woken   int           // of these, those that were told to go on and have not yet
-	max     int           // most runners
-	lag     time.Duration // routerLag, but in tests
-	closed  bool
-	over    bool   // and no connection is left
-	start   func() // starts a runner
+	mu     sync.Mutex
+	list   []*Conn       // of the router, and of any runner
+	awake  bool          // the router will look here before it sleeps
+	seen   time.Time     // when the router looked last
+	max    int           // most runners
+	lag    time.Duration // routerLag, but in tests
+	closed bool
+	over   bool        // and no connection is left
+	start  func(*lane) // starts a runner
+
+	lanes  []*lane            // of all runners that there have been
+	count  [numLaneStates]int // of lanes in each state
+	spread bool               // the load lasts
+	loads  uint64             // how many times it did
+	calm   int                // see calmWaits
+	stolen uint64             // strands that runners have taken from others' lanes
+	turn   int                // see least
 }
 
-func (q *runQueue) init(start func()) {
-	q.ready.L = &q.mu
+// init makes the queue ready. There will be so many runners at most.
+func (q *runQueue) init(runners int, start func(*lane)) {
 	q.awake = true
 	q.seen = time.Now()
 	q.lag = routerLag
-	q.max = max(runtime.GOMAXPROCS(0)-1, 1)
+	q.max = runners
 	q.start = start
 }
+
+// mostRunners is how many runners there are on this machine at most, for each socket.
+func mostRunners() int { return max(runtime.GOMAXPROCS(0)-1, 1) }
 
 // push adds strands that mark or finish has queued. Any goroutine may call it.
 func (q *runQueue) push(cs ...*Conn) {
@@ -58,7 +66,11 @@ func (q *runQueue) push(cs ...*Conn) {
 
 func (q *runQueue) add(c *Conn) {
 	// A strand that was run before its time is still here when it comes again.
-	if !c.inQueue {
+	switch {
+	case c.inQueue:
+	case q.spread:
+		q.send(c)
+	default:
 		c.inQueue = true
 		q.list = append(q.list, c)
 	}
@@ -74,32 +86,25 @@ func (q *runQueue) spill(cs []*Conn) {
 	q.mu.Unlock()
 }
 
-// call sees to it that up to n runners look at the queue. It is called with mu held.
+// call sees to it that up to n runners look at the list. It is called with mu held.
 func (q *runQueue) call(n int) {
-	for i := q.woken; i < min(n, len(q.list)); i++ {
-		switch {
-		case q.idle > q.woken:
-			q.woken++
-			q.ready.Signal()
-		case q.runners < q.max:
-			q.runners++
-			q.start()
-		default:
+	for i := q.count[laneCalled]; i < min(n, len(q.list)); i++ {
+		if !q.callAny() {
 			return // each of them looks here before it waits
 		}
 	}
 }
 
-// take moves up to most strands to dst.
-func (q *runQueue) take(dst []*Conn, most int) []*Conn {
-	n := min(len(q.list), most)
-	for _, c := range q.list[:n] {
+// take moves the first n strands of a list of the queue to dst.
+func take(list *[]*Conn, dst []*Conn, n int) []*Conn {
+	from := *list
+	for _, c := range from[:n] {
 		c.inQueue = false
 	}
-	dst = append(dst, q.list[:n]...)
-	m := copy(q.list, q.list[n:])
-	clear(q.list[m:])
-	q.list = q.list[:m]
+	dst = append(dst, from[:n]...)
+	m := copy(from, from[n:])
+	clear(from[m:])
+	*list = from[:m]
 	return dst
 }
 
@@ -108,7 +113,7 @@ func (q *runQueue) poll(dst []*Conn, now time.Time) []*Conn {
 	q.mu.Lock()
 	q.seen = now
 	if len(q.list) > 0 {
-		dst = q.take(dst, len(q.list))
+		dst = take(&q.list, dst, len(q.list))
 	}
 	q.mu.Unlock()
 	return dst
@@ -123,12 +128,18 @@ func (q *runQueue) sleep() bool {
 		return false
 	}
 	q.awake = false
+	if q.spread {
+		q.noteWait()
+	}
 	return true
 }
 
 // wake is the router's, after it waited.
 func (q *runQueue) wake(now time.Time) {
 	q.mu.Lock()
+	if q.spread {
+		q.notePause(now)
+	}
 	q.awake, q.seen = true, now
 	q.mu.Unlock()
 }
@@ -137,50 +148,70 @@ func (q *runQueue) wake(now time.Time) {
 func (q *runQueue) leave() {
 	q.mu.Lock()
 	q.awake = false
+	q.endSpread()
 	q.call(len(q.list))
 	q.mu.Unlock()
 }
 
-// handBack is a runner's: a strand that goes on is the router's again, if that one
+// handBack is a runner's: strands that go on are the router's again, if that one
 // has time.
-func (q *runQueue) handBack(c *Conn, now time.Time) bool {
+func (q *runQueue) handBack(cs []*Conn, now time.Time) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !q.awake || now.Sub(q.seen) > q.lag {
+	if !q.awake || q.spread || now.Sub(q.seen) > q.lag {
 		return false
 	}
-	q.add(c)
+	for _, c := range cs {
+		q.add(c)
+	}
 	return true
 }
 
-// next is a runner's: it adds strands to run to dst, and waits for some if that
-// is empty. It returns none after close.
-func (q *runQueue) next(dst []*Conn) []*Conn {
+// next is the runner's of a lane: it adds strands to run to dst, and waits for some if that
+// is empty. It returns none if the runner has to end: after close, and when another one waits and the load does not last.
+func (q *runQueue) next(l *lane, dst []*Conn) []*Conn {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for len(q.list) == 0 && len(dst) == 0 {
-		if q.closed {
-			q.runners--
+	q.set(l, laneBusy)
+	if q.spread {
+		// What goes on has its turn after what came meanwhile, and others may take it.
+		for _, c := range dst {
+			q.put(l, c)
+		}
+		clear(dst)
+		dst = dst[:0]
+	}
+	for {
+		switch {
+		case len(l.list) > 0:
+			dst = q.takeOwn(l, dst)
+		case len(q.list) > 0:
+			// With several runners each takes a share, with one it takes all.
+			n := q.runners()
+			dst = take(&q.list, dst, (len(q.list)+n-1)/n)
+		case len(dst) == 0:
+			dst = q.steal(l, dst)
+		}
+		l.taken = len(dst)
+		switch {
+		case len(dst) > 0:
+			return dst
+		case q.closed, !q.spread && q.count[laneIdle] > 0:
+			q.set(l, laneEmpty)
 			return dst
 		}
-		q.idle++
-		q.ready.Wait()
-		q.idle--
-		if q.woken > 0 {
-			q.woken--
+		q.set(l, laneIdle)
+		for l.state == laneIdle {
+			l.ready.Wait()
 		}
+		q.set(l, laneBusy)
 	}
-	if len(q.list) == 0 {
-		return dst
-	}
-	// With several runners each takes a share, with one it takes all.
-	return q.take(dst, (len(q.list)+q.runners-1)/q.runners)
 }
 
 // close ends the runners, once the queue is empty. With over set no connection is left, so no runner begins any more.
 func (q *runQueue) close(over bool) {
 	q.mu.Lock()
 	q.closed, q.over = true, over
-	q.ready.Broadcast()
+	q.rouseAll()
 	q.mu.Unlock()
 }

@@ -36,6 +36,7 @@ type router struct {
 	strays     []stray                // what is for another Transport of the group, or may be
 	watched    bool                   // of this batch: the endpoint knows whether clients are admitted
 	patience   patience
+	lasting    lasting
 }
 
 // reply is what the endpoint answers to a datagram. The bytes are in replyBytes.
@@ -141,6 +142,7 @@ func (r *router) receive() (n int, err error) {
 		return 0, nil
 	}
 	began := time.Now()
+	r.lasting = lasting{}
 	busyRouters.Add(-1)
 	if stays && r.stay() {
 		n, err = t.socket.TryReadBatch(r.msgs)
@@ -186,6 +188,7 @@ func (r *router) end() {
 	r.rest()
 	r.duties.end()
 	r.runs, r.due, r.replies, r.replyBytes = nil, nil, nil, nil
+	r.lasting = lasting{}
 	if b := r.bufs[0]; b != nil {
 		receiveBuffers.Put(b)
 		r.bufs[0], r.msgs[0].Buf = nil, nil
@@ -336,6 +339,10 @@ func (r *router) add(c *Conn, m *udp.Message, data []byte, segment int) {
 // somebody else runs one at this moment, the packets go to the inbox.
 func (r *router) gather() {
 	t := r.t
+	if r.spreads() {
+		r.scatter()
+		return
+	}
 	for _, c := range r.touched {
 		if c.strand.tryRun() {
 			r.list = append(r.list, c)
@@ -348,6 +355,7 @@ func (r *router) gather() {
 	r.touched = r.touched[:0]
 	r.due = t.queue.poll(r.due, r.read)
 	r.take()
+	r.noteRound()
 }
 
 // takeRuns hands the connection what the batch has for it.
@@ -361,15 +369,16 @@ func (c *Conn) takeRuns(w *worker) {
 	}
 }
 
-// keepRuns puts what the batch has for the connection into its inbox.
-func (c *Conn) keepRuns(t *Transport) {
+// keepRuns puts what the batch has for the connection into its inbox. It tells whether much waits there.
+func (c *Conn) keepRuns(t *Transport) (much bool) {
 	i := c.firstRun
 	c.firstRun = 0
 	for i != 0 {
 		r := &t.router.runs[i-1]
-		c.keep(r)
+		much = c.keep(r)
 		i = r.next
 	}
+	return much
 }
 
 // readFailed tells whether reading the socket has come to its end.

@@ -2,9 +2,9 @@ package frittata
 
 import "runtime"
 
-// runner runs the strands that the router does not get to.
-func (t *Transport) runner() {
-	w := &worker{t: t}
+// runner runs the strands that the router does not get to, or while the load lasts those of its lane.
+func (t *Transport) runner(l *lane) {
+	w := &worker{t: t, lane: l}
 	w.initDuties(func() {
 		if w.goOn() {
 			w.handBack()
@@ -22,7 +22,7 @@ func (w *worker) serve() {
 		if len(w.due) == 0 {
 			w.release()
 		}
-		w.due = t.queue.next(w.due)
+		w.due = t.queue.next(w.lane, w.due)
 		if len(w.due) == 0 {
 			w.duties.end()
 			t.wg.Add(-workerCount)
@@ -40,11 +40,8 @@ func (w *worker) serve() {
 
 // handBack leaves to the router what goes on, if that one has time.
 func (w *worker) handBack() {
-	kept := w.due[:0]
-	for _, c := range w.due {
-		if !w.t.queue.handBack(c, w.now) {
-			kept = append(kept, c)
-		}
+	if len(w.due) > 0 && w.t.queue.handBack(w.due, w.now) {
+		clear(w.due)
+		w.due = w.due[:0]
 	}
-	w.due = kept
 }

@@ -24,6 +24,9 @@ type Stats struct {
 	BytesReceived     uint64 // UDP payload
 	Batches           uint64 // reads of the socket that found something
 	Turns             uint64 // of all connections, but for those of handshakes
+	RunnerTurns       uint64 // of these, those that ran on other goroutines than that which reads the socket
+	TurnsStolen       uint64 // of these, those that one of them took from another that had more to do
+	Spreads           uint64 // how many times a lasting load made the one that reads leave all turns to them; with GOMAXPROCS of 3 or more
 	TrainsSent        uint64
 	DatagramsSent     uint64
 	BytesSent         uint64
@@ -32,7 +35,7 @@ type Stats struct {
 	DatagramsUnsent   uint64 // of all trains, those that the system did not take
 	ReadErrors        uint64
 	InboxDropped      uint64 // bytes that found the inbox of a busy connection full
-	Spilled           uint64 // turns that the router left to others
+	Spilled           uint64 // turns that were left to others, as those before took long
 	TakeOvers         uint64 // errands that blocked, so that another goroutine took over: see Errand
 	CallbacksBlocked  uint64 // callbacks of Applications and Metrics that took more than 10 to 20 ms, so that another goroutine took over what else there was to do
 	Panics            uint64 // of Applications, their functions and errands, of tls.Config's callbacks, of Metrics and Logger; runtime.Goexit of callbacks too
@@ -55,7 +58,7 @@ type Stats struct {
 
 type counters struct {
 	received, bytesReceived, batches atomic.Uint64
-	turns                            atomic.Uint64
+	turns, runnerTurns               atomic.Uint64
 	trains, sent, bytesSent          atomic.Uint64
 	writeErrors, unsent, readErrors  atomic.Uint64
 	inboxDropped, spilled, panics    atomic.Uint64
@@ -83,6 +86,7 @@ func (t *Transport) Stats() Stats {
 		BytesReceived:       n.bytesReceived.Load(),
 		Batches:             n.batches.Load(),
 		Turns:               n.turns.Load(),
+		RunnerTurns:         n.runnerTurns.Load(),
 		TrainsSent:          n.trains.Load(),
 		DatagramsSent:       n.sent.Load(),
 		BytesSent:           n.bytesSent.Load(),
@@ -106,6 +110,9 @@ func (t *Transport) Stats() Stats {
 	t.mu.Lock()
 	s.Conns, s.Open = len(t.conns), t.open
 	t.mu.Unlock()
+	t.queue.mu.Lock()
+	s.TurnsStolen, s.Spreads = t.queue.stolen, t.queue.loads
+	t.queue.mu.Unlock()
 	t.epMu.Lock()
 	s.Endpoint = t.ep.Counts()
 	t.epMu.Unlock()

@@ -31,7 +31,7 @@ func (r *router) stays() bool {
 	p := &r.patience
 	crowded := r.crowded
 	r.crowded = false
-	if p.poll == nil || p.short&3 == 0 || crowded {
+	if p.poll == nil || p.short&3 == 0 || crowded || r.t.queue.spread {
 		return false
 	}
 	t := r.t

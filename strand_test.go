@@ -169,7 +169,7 @@ func TestPushAfterTheEnd(t *testing.T) {
 	for _, over := range []bool{false, true} {
 		started := 0
 		var q runQueue
-		q.init(func() { started++ })
+		q.init(1, func(*lane) { started++ })
 		q.leave()
 		q.close(over)
 		q.push(new(Conn))

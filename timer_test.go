@@ -10,7 +10,7 @@ import (
 // timedConn is a connection whose timer is set for at, with a deadline that may be later; zero: none.
 func timedConn(at, deadline time.Duration) *Conn {
 	t := new(Transport)
-	t.queue.init(func() {})
+	t.queue.init(1, func(*lane) {})
 	t.wheel.init()
 	c := newConn(t, nil, netip.AddrPort{})
 	c.strand.tryHold()

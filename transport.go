@@ -152,7 +152,7 @@ func newTransport(s Socket, cfg *Config) (*Transport, error) {
 	t.shield.init(s)
 	t.maxSegments = max(s.Caps().MaxSegments, 1)
 	t.spills = runtime.GOMAXPROCS(0) > 1
-	t.queue.init(t.startRunner)
+	t.queue.init(mostRunners(), t.startRunner)
 	t.wheel.init()
 	t.router = newRouter(t)
 	return t, nil
@@ -190,9 +190,9 @@ const workerCount = 2
 
 // startRunner is called with the queue's mutex held, and while there are
 // goroutines in wg.
-func (t *Transport) startRunner() {
+func (t *Transport) startRunner(l *lane) {
 	t.wg.Add(workerCount)
-	go t.runner()
+	go t.runner(l)
 }
 
 // LocalAddr returns the socket's address.

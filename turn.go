@@ -7,7 +7,8 @@ import (
 )
 
 // The budget of a turn: what a connection may have done for it before others have
-// their turn. It is counted and not timed, so that it is the same on a machine that is slow or busy.
+// their turn. It is counted and not timed, so that it is the same on a machine that is slow or busy. It bounds the time too,
+// but for that of callbacks, which nothing could cut: time is looked at between turns (worker.late).
 const (
 	turnTrains    = 2    // that are sent
 	turnPackets   = 256  // in these, but that a train is not cut

@@ -42,7 +42,7 @@ func (s *counted) take(to netip.AddrPort) sentTrains {
 	return n
 }
 
-// listenCounted has a server whose router leaves nothing to runners while it is awake, so that
+// listenCounted has a server whose router leaves nothing to runners while it is awake, however long the load lasts, so that
 // what it does is the same on a machine that is slow or busy.
 func listenCounted(t *testing.T) (*counted, *Listener) {
 	t.Helper()
@@ -56,6 +56,7 @@ func listenCounted(t *testing.T) (*counted, *Listener) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	tr.queue.init(1, tr.startRunner)
 	tr.queue.lag = math.MaxInt64
 	tr.start()
 	t.Cleanup(func() {

@@ -3,14 +3,19 @@ package frittata
 // Wake makes a turn happen soon, in which the callbacks are called. It never
 // blocks; many calls before the turn are as good as one.
 func (c *Conn) Wake() {
-	enqueue, owned := c.strand.mark()
-	switch {
-	case !enqueue:
-	case owned:
-		c.hs.wake <- struct{}{} // has room: the strand was idle
-	default:
+	if c.mark() {
 		c.t.queue.push(c)
 	}
+}
+
+// mark makes a turn due. If it returns true, the caller has to put c into the run queue.
+func (c *Conn) mark() (enqueue bool) {
+	enqueue, owned := c.strand.mark()
+	if enqueue && owned {
+		c.hs.wake <- struct{}{} // has room: the strand was idle
+		return false
+	}
+	return enqueue
 }
 
 // Waker returns a value whose Wake is that of c.

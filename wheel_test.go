@@ -77,7 +77,7 @@ func TestWheelAgainstAModel(t *testing.T) {
 func TestWheelFires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := new(Transport)
-		tr.queue.init(func() {})
+		tr.queue.init(1, func(*lane) {})
 		tr.wheel.init()
 		rng := rand.New(rand.NewPCG(1, 2))
 		for range 300 {

@@ -24,8 +24,9 @@ type worker struct {
 	stirred bool               // so did one earlier, and they have had the processor once
 	crowded bool               // that took long: there is more to do than there are processors
 	router  bool
+	lane    *lane         // a runner's
 	rounds  int           // the router's, since others had the processor
-	read    time.Time     // the router's: when it read last
+	read    time.Time     // the router's: when it read last; a runner's: when it began its turns
 	list    []*Conn       // the strands to run
 	due     []*Conn       // those that need another turn
 	in      quic.Datagram // scratch space of run.recv
@@ -59,6 +60,9 @@ func (w *worker) release() {
 func (w *worker) run() (held bool) {
 	w.hold()
 	w.now = time.Now()
+	if !w.router {
+		w.read = w.now
+	}
 	w.due = w.due[:0]
 	w.stage, w.pos = stageIn, 0
 	w.duties.beginRun()
@@ -105,23 +109,28 @@ func (w *worker) goOn() (held bool) {
 
 // runIn is the first phase of the turns.
 func (w *worker) runIn() (held bool) {
-	t := w.t
 	for ; w.pos < len(w.list); w.pos++ {
-		if w.router && w.pos > 0 && w.late(w.pos) {
-			w.spill(w.pos, len(w.list), true)
+		if w.lateIn() && w.spill(true) {
 			w.list = w.list[:w.pos]
 			break
 		}
 		c := w.list[w.pos]
 		if by := c.turnIn(w); by != w {
-			t.stats.turns.Add(1)
+			w.countTurns(1)
 			requeue, _ := c.turnOut(by)
 			c.endAlone(by, requeue)
 			return false
 		}
 	}
-	t.stats.turns.Add(uint64(len(w.list)))
+	w.countTurns(len(w.list))
 	return true
+}
+
+func (w *worker) countTurns(n int) {
+	w.t.stats.turns.Add(uint64(n))
+	if w.lane != nil {
+		w.t.stats.runnerTurns.Add(uint64(n))
+	}
 }
 
 // runOut is the second phase.
@@ -129,8 +138,7 @@ func (w *worker) runOut() (held bool) {
 	for ; w.pos < len(w.list); w.pos++ {
 		c := w.list[w.pos]
 		w.now = time.Now()
-		if w.router && w.pos > 0 && w.now.Sub(w.read) > w.t.queue.lag && w.canSpill() {
-			w.spill(w.pos, len(w.list), false)
+		if w.late() && w.spill(false) {
 			break
 		}
 		requeue, by := c.turnOut(w)
@@ -148,32 +156,54 @@ func (w *worker) runOut() (held bool) {
 // lateCheck is how many strands the router reads for between looks at the clock.
 const lateCheck = 16
 
-// late tells, now and then, whether the router should read again.
-func (w *worker) late(i int) bool {
-	if i%lateCheck != 0 || !w.canSpill() {
+// lateIn is late before the first phase of a turn, where the clock has to be read for it.
+func (w *worker) lateIn() bool {
+	if w.router && w.pos%lateCheck != 0 || w.pos == 0 || !w.canSpill() {
 		return false
 	}
 	w.now = time.Now()
-	return w.now.Sub(w.read) > w.t.queue.lag
+	return w.late()
 }
 
-// canSpill tells whether others could run what the router does not.
-func (w *worker) canSpill() bool { return w.t.spills }
+// late tells whether others should run the turns from w.pos on: it is time for the router to read again,
+// or the turns before have taken a runner long.
+func (w *worker) late() bool {
+	return w.pos > 0 && w.now.Sub(w.read) > w.t.queue.lag && w.canSpill()
+}
 
-// spill hands the strands from i on to the runners. With in set they have not
-// even taken their packets, which are kept for them.
-func (w *worker) spill(i, end int, in bool) {
-	rest := w.list[i:end]
+// canSpill tells whether others could run what this one does not.
+func (w *worker) canSpill() bool {
+	if w.lane != nil {
+		return w.t.queue.max > 1
+	}
+	return w.router && w.t.spills
+}
+
+// spill hands the strands from w.pos on to the runners. With in set they have not
+// even taken their packets, which are kept for them. It returns false if nobody has time for them.
+func (w *worker) spill(in bool) bool {
+	q := &w.t.queue
+	if w.lane != nil && !q.wanting() {
+		w.read = w.now // ask again later
+		return false
+	}
+	rest := w.list[w.pos:]
 	for _, c := range rest {
-		if in {
-			c.keepRuns(w.t)
-		} else {
+		if !in {
 			c.leave()
+		} else if w.router {
+			c.keepRuns(w.t)
 		}
 		c.strand.finish(true)
 	}
 	w.t.stats.spilled.Add(uint64(len(rest)))
-	w.t.queue.spill(rest)
+	if w.lane != nil {
+		q.shed(w.lane, rest)
+	} else {
+		q.spill(rest)
+	}
+	clear(rest)
+	return true
 }
 
 // take begins the turns of the strands in w.due, but those that somebody else has run meanwhile.
