@@ -69,8 +69,8 @@ func TestLadder(t *testing.T) {
 		{"own memory", own, pressure{memory: 1000}, false, rungRetry, causeMemory},
 		{"own memory, much", own, pressure{memory: 2000}, true, rungDrop, causeMemory},
 
-		{"no limits", unlimited, pressure{99, time.Hour, 1 << 40}, false, rungAccept, 0},
-		{"no limits, but MaxHandshakes", unlimited, pressure{100, time.Hour, 1 << 40}, true, rungDrop, causeHandshakes},
+		{"no limits", unlimited, pressure{99, time.Hour, 1 << 29}, false, rungAccept, 0},
+		{"no limits, but MaxHandshakes", unlimited, pressure{100, time.Hour, 1 << 29}, true, rungDrop, causeHandshakes},
 	} {
 		l := testLadder(t, test.change)
 		if got, cause := l.decide(test.p, test.validated); got != test.want || cause != test.cause {

@@ -2,6 +2,7 @@ package quic
 
 import (
 	"bytes"
+	"math"
 	"testing"
 	"time"
 
@@ -188,13 +189,13 @@ func TestGlitchesComeBack(t *testing.T) {
 		if n := s.conn.Stats().Glitches; n < 2*defaultGlitchLimit {
 			t.Errorf("%d are counted", n)
 		}
-		if !s.conn.Glitch(1<<62) || !s.conn.Glitch(-1) {
+		if !s.conn.Glitch(math.MaxInt) || !s.conn.Glitch(-1) {
 			t.Error("a limit")
 		}
 	})
 	t.Run("the application's", func(t *testing.T) {
 		s := newClientScript(t, scriptOptions{config: config})
-		if !s.conn.Glitch(limit-5) || s.conn.Glitch(6) || s.conn.Glitch(1<<62) {
+		if !s.conn.Glitch(limit-5) || s.conn.Glitch(6) || s.conn.Glitch(math.MaxInt) {
 			t.Error("the limit is another one")
 		}
 	})

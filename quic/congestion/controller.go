@@ -165,8 +165,8 @@ const (
 	minDatagramSize = 1200
 
 	// maxWindow bounds a window, in bytes: more than 100 Gbit/s over 80 ms.
-	// It keeps all arithmetic on windows far from overflow.
-	maxWindow = 1 << 30
+	// It keeps all arithmetic on windows from overflow: two of them are an int of 32 bits.
+	maxWindow = 1<<30 - 1
 )
 
 // Config sets up a controller. The zero value is usable.

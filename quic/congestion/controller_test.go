@@ -55,7 +55,7 @@ func TestDefaults(t *testing.T) {
 		wantWindow(t, make(Config{InitialWindow: 10, MaxDatagramSize: 1500}), 15000)
 		wantWindow(t, make(Config{InitialWindow: 100, MaxWindow: 50000}), 50000)
 		wantWindow(t, make(Config{InitialWindow: 1}), 2*1200)
-		wantWindow(t, make(Config{InitialWindow: 1 << 60, MaxDatagramSize: 1 << 60}), maxWindow/math.MaxUint16*math.MaxUint16)
+		wantWindow(t, make(Config{InitialWindow: math.MaxInt, MaxDatagramSize: math.MaxInt}), maxWindow/math.MaxUint16*math.MaxUint16)
 	})
 }
 

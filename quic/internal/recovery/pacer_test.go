@@ -9,7 +9,7 @@ import (
 // transmit sends trains for a while as a connection with enough to send would,
 // woken by a timer with a resolution of tick, and returns the bytes sent and
 // the number of times that it waited.
-func transmit(t *testing.T, p *Path, from, to, tick time.Duration) (sent, waits int) {
+func transmit(t *testing.T, p *Path, from, to, tick time.Duration) (sent int64, waits int) {
 	t.Helper()
 	for now := from; now < to; {
 		if at := p.Release(now); at > now {
@@ -27,10 +27,10 @@ func transmit(t *testing.T, p *Path, from, to, tick time.Duration) (sent, waits 
 		train := min(budget, 64<<10)
 		for n := 0; n < train; n += p.mtu {
 			p.pacer.onSent(p.mtu)
-			sent += p.mtu
+			sent += int64(p.mtu)
 		}
 		if !p.pacer.waits {
-			return math.MaxInt, 0
+			return math.MaxInt64, 0
 		}
 	}
 	return sent, waits
@@ -100,17 +100,17 @@ func TestPacerQuantum(t *testing.T) {
 func TestPacerStaysOut(t *testing.T) {
 	p, _ := pacedPath(1_000_000, 100*ms)
 	p.RTT = RTT{}
-	if sent, _ := transmit(t, p, 0, time.Second, 0); sent != math.MaxInt {
+	if sent, _ := transmit(t, p, 0, time.Second, 0); sent != math.MaxInt64 {
 		t.Error("waits without an RTT")
 	}
 	p, cc := pacedPath(pacerMaxQuantum, 100*ms)
 	cc.rate = 1 << 30
-	if sent, _ := transmit(t, p, 0, time.Second, 0); sent != math.MaxInt {
+	if sent, _ := transmit(t, p, 0, time.Second, 0); sent != math.MaxInt64 {
 		t.Error("waits with a window of a quantum")
 	}
 	for _, window := range []int{2 * mtu, 32 * mtu, 1 << 20, 1 << 30} {
 		p, _ = pacedPath(window, 100*time.Microsecond)
-		if sent, _ := transmit(t, p, 0, time.Second, 0); sent != math.MaxInt {
+		if sent, _ := transmit(t, p, 0, time.Second, 0); sent != math.MaxInt64 {
 			t.Errorf("waits on loopback with a window of %d", window)
 		}
 	}
