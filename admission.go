@@ -102,12 +102,12 @@ func newLadder(c *Config) ladder {
 	setDefault(&a.RetryDelay, defaultRetryDelay)
 	setDefault(&a.MaxDelay, defaultMaxDelay)
 	setDefault(&a.MaxMemory, defaultMaxMemory)
-	unlimited(&a.MaxMemory)
+	unlimited(&a.MaxMemory, math.MaxInt)
 	setDefault(&a.RetryMemory, a.MaxMemory/defaultRetryFraction)
-	unlimited(&a.RetryHandshakes)
-	unlimited(&a.RetryMemory)
-	unlimited(&a.RetryDelay)
-	unlimited(&a.MaxDelay)
+	unlimited(&a.RetryHandshakes, math.MaxInt)
+	unlimited(&a.RetryMemory, math.MaxInt)
+	unlimited(&a.RetryDelay, math.MaxInt64)
+	unlimited(&a.MaxDelay, math.MaxInt64)
 	return ladder{
 		policy: c.Retry,
 		retry:  pressure{halfOpen: a.RetryHandshakes, delay: a.RetryDelay, memory: a.RetryMemory},
@@ -115,10 +115,10 @@ func newLadder(c *Config) ladder {
 	}
 }
 
-// unlimited makes a negative limit one that is never reached.
-func unlimited[T ~int | ~int64](p *T) {
+// unlimited makes a negative limit most, which is never reached.
+func unlimited[T ~int | ~int64](p *T, most T) {
 	if *p < 0 {
-		*p = T(math.MaxInt)
+		*p = most
 	}
 }
 
