@@ -169,5 +169,6 @@ func (c *Conn) SetReadDeadline(t time.Time) error { return c.raw.SetReadDeadline
 // Close closes the socket. A ReadBatch that waits returns.
 func (c *Conn) Close() error { return c.raw.Close() }
 
-// SyscallConn gives access to the socket, for options that this package does not set.
+// SyscallConn gives access to the socket, for options that this package does not set. Its Read
+// counts as one of the Conn's: one goroutine at a time.
 func (c *Conn) SyscallConn() (syscall.RawConn, error) { return c.raw, nil }

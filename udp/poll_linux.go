@@ -139,21 +139,25 @@ func (p *readPoll) Control(f func(fd uintptr)) error {
 	if err := p.enter(); err != nil {
 		return err
 	}
+	defer p.exit()
 	f(uintptr(p.fd))
-	p.exit()
 	return nil
+}
+
+// try is Control for a function that tells whether it is done.
+func (p *readPoll) try(f func(fd uintptr) bool) (done bool, err error) {
+	if err := p.enter(); err != nil {
+		return false, err
+	}
+	defer p.exit()
+	return f(uintptr(p.fd)), nil
 }
 
 // Read implements syscall.RawConn. One goroutine at a time may call it.
 func (p *readPoll) Read(f func(fd uintptr) bool) error {
 	for {
-		if err := p.enter(); err != nil {
+		if done, err := p.try(f); done || err != nil {
 			return err
-		}
-		done := f(uintptr(p.fd))
-		p.exit()
-		if done {
-			return nil
 		}
 		p.asked, p.err = false, nil
 		err := p.raw.Read(p.wait)
@@ -189,33 +193,26 @@ func (p *readPoll) take() {
 	}
 }
 
-// writeWait is for how many milliseconds a wait for room lasts before it is looked whether the socket is closed.
-const writeWait = 20
+// writeWait is how long a wait for room lasts before it is looked whether the socket is closed.
+const writeWait = 20 * time.Millisecond
 
 // Write implements syscall.RawConn.
 func (p *readPoll) Write(f func(fd uintptr) bool) error {
 	for {
-		if err := p.enter(); err != nil {
+		if done, err := p.try(f); done || err != nil {
 			return err
 		}
-		done := f(uintptr(p.fd))
-		if !done {
-			_, _ = unix.Poll([]unix.PollFd{{Fd: int32(p.fd), Events: unix.POLLOUT}}, writeWait)
-		}
-		p.exit()
-		if done {
-			return nil
-		}
+		p.await(unix.POLLOUT, writeWait)
 	}
 }
 
-// poll waits for an arrival.
-func (p *readPoll) poll(d time.Duration) bool {
+// await waits in the kernel for one of events, for at most d, and tells whether it is there.
+func (p *readPoll) await(events int16, d time.Duration) bool {
 	if p.enter() != nil {
 		return false
 	}
+	defer p.exit()
 	limit := unix.NsecToTimespec(int64(d))
-	n, err := unix.Ppoll([]unix.PollFd{{Fd: int32(p.fd), Events: unix.POLLIN}}, &limit, nil)
-	p.exit()
+	n, err := unix.Ppoll([]unix.PollFd{{Fd: int32(p.fd), Events: events}}, &limit, nil)
 	return n > 0 && err == nil
 }

@@ -183,37 +183,24 @@ func TestReadPollClose(t *testing.T) {
 		}
 		addr := c.LocalAddr()
 		begun, done := make(chan struct{}, 3), make(chan struct{}, 3)
-		go func() {
-			begun <- struct{}{}
-			for {
-				if _, err := c.ReadBatch(messages(1)); err != nil {
-					if !errors.Is(err, net.ErrClosed) {
-						t.Error(err)
+		for _, use := range []func() error{
+			func() error { _, err := c.ReadBatch(messages(1)); return err },
+			func() error { _, err := c.WriteTrain(&Train{Data: []byte("x"), Remote: addr}); return err },
+			func() error { c.Poll(time.Microsecond); return c.raw.Control(func(uintptr) {}) },
+		} {
+			go func() {
+				begun <- struct{}{}
+				for {
+					if err := use(); err != nil {
+						if !errors.Is(err, net.ErrClosed) {
+							t.Error(err)
+						}
+						break
 					}
-					break
 				}
-			}
-			done <- struct{}{}
-		}()
-		go func() {
-			begun <- struct{}{}
-			for {
-				if _, err := c.WriteTrain(&Train{Data: []byte("x"), Remote: addr}); err != nil {
-					if !errors.Is(err, net.ErrClosed) {
-						t.Error(err)
-					}
-					break
-				}
-			}
-			done <- struct{}{}
-		}()
-		go func() {
-			begun <- struct{}{}
-			for c.raw.Control(func(uintptr) {}) == nil {
-				c.Poll(time.Microsecond)
-			}
-			done <- struct{}{}
-		}()
+				done <- struct{}{}
+			}()
+		}
 		for range 3 {
 			<-begun
 		}

@@ -46,7 +46,9 @@ func (c *Conn) open(o *Options) error {
 	return nil
 }
 
-func (c *Conn) poll(d time.Duration) bool { return c.sys.poll != nil && c.sys.poll.poll(d) }
+func (c *Conn) poll(d time.Duration) bool {
+	return c.sys.poll != nil && c.sys.poll.await(unix.POLLIN, d)
+}
 
 // prober sets socket options.
 type prober struct {
