@@ -137,7 +137,7 @@ func (c *Conn) Next() (Event, bool, error) {
 	return ev, ok, nil
 }
 
-// Rest lets go of memory that is kept for messages to come: some 2 KiB, which the next one has made
+// Rest lets go of memory that is kept for messages to come: some KiB, which the next ones have made
 // anew. Call it when the connection is idle, after quic.EventResting, and not between an event and the use of its fields.
 func (c *Conn) Rest() {
 	c.fields, c.out, c.scratch = nil, nil, nil

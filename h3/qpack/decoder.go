@@ -1,10 +1,14 @@
 package qpack
 
+import "hash/maphash"
+
 // Decoder decodes field sections. Its zero value is ready. It is not safe for
 // concurrent use.
 type Decoder struct {
 	arena []byte    // the literals of the section being decoded
 	spans []literal // where those of each field are in arena
+	memo  *memo     // of strings in Huffman coding; see memo.begin
+	count uint8     // of sections without a memo
 
 	stream     intReader // of the instruction that the peer's encoder stream is in, if streamBusy
 	streamBusy bool
@@ -31,10 +35,12 @@ const (
 // error is ErrTooLarge, and nothing was allocated for what is beyond. Other
 // errors are an *Error and close the connection.
 //
-// Of a section, the strings that are not in the static table share one allocation.
+// Of a section, the strings that are not in the static table, and are not remembered from
+// sections before, share one allocation.
 func (d *Decoder) Decode(dst []Field, section []byte, limit uint64) ([]Field, error) {
 	start := len(dst)
 	d.arena, d.spans = d.arena[:0], d.spans[:0]
+	d.memo = d.memo.begin(&d.count)
 	dst, err := d.decode(dst, section, limit)
 	if err != nil {
 		clear(dst[start:])
@@ -58,7 +64,7 @@ func (d *Decoder) Decode(dst []Field, section []byte, limit uint64) ([]Field, er
 }
 
 // Rest lets go of scratch memory. The next section makes it anew.
-func (d *Decoder) Rest() { d.arena, d.spans = nil, nil }
+func (d *Decoder) Rest() { d.arena, d.spans, d.memo = nil, nil, nil }
 
 func (d *Decoder) decode(dst []Field, b []byte, limit uint64) ([]Field, error) {
 	b, err := consumePrefix(b)
@@ -128,7 +134,7 @@ func (d *Decoder) line(b []byte, limit uint64) (f Field, l literal, rest []byte,
 
 	case first&lineLiteral != 0: // Section 4.5.6
 		f.Sensitive = first&lineLiteralNever != 0
-		if l.name, b, err = d.consumeString(b, 3, first&lineLiteralHuffman != 0, limit); err != nil {
+		if f.Name, l.name, b, err = d.consumeString(b, 3, first&lineLiteralHuffman != 0, false, limit); err != nil {
 			return f, l, nil, err
 		}
 
@@ -139,7 +145,7 @@ func (d *Decoder) line(b []byte, limit uint64) (f Field, l literal, rest []byte,
 	if used > limit {
 		return f, l, nil, ErrTooLarge
 	}
-	l.value, b, err = d.consumeString(b, 7, len(b) > 0 && b[0]&stringHuffman != 0, limit-used)
+	f.Value, l.value, b, err = d.consumeString(b, 7, len(b) > 0 && b[0]&stringHuffman != 0, f.Sensitive, limit-used)
 	return f, l, b, err
 }
 
@@ -157,28 +163,53 @@ func consumeIndex(b []byte, n uint, static bool) (*Field, []byte, error) {
 	return &staticTable[i], rest, nil
 }
 
-// consumeString decodes a string literal, whose length has a prefix of n bits,
-// into the arena. It may be of limit bytes.
-func (d *Decoder) consumeString(b []byte, n uint, huffman bool, limit uint64) (s span, rest []byte, err error) {
+// consumeString decodes a string literal, whose length has a prefix of n bits. It may be of limit
+// bytes, and it is either in the arena or already known.
+func (d *Decoder) consumeString(b []byte, n uint, huffman, secret bool, limit uint64) (known string, s span, rest []byte, err error) {
 	size, b, ok := consumeInt(b, n)
 	if !ok || size > uint64(len(b)) {
-		return s, nil, errDecompression("truncated string")
+		return "", s, nil, errDecompression("truncated string")
 	}
 	src, rest := b[:size], b[size:]
 	s.at = len(d.arena)
-	if huffman {
-		most := int(min(limit, uint64(len(src))*8/5)) // no code is shorter than 5 bits
-		if d.arena, err = appendHuffmanDecoded(d.arena, src, most); err == errTooLong {
-			return s, nil, ErrTooLarge
-		} else if err != nil {
-			return s, nil, errDecompression("invalid Huffman code")
-		}
-	} else {
-		if size > limit {
-			return s, nil, ErrTooLarge
-		}
+	switch {
+	case huffman:
+		known, err = d.decodeHuffman(src, secret, limit)
+	case size > limit:
+		err = ErrTooLarge
+	default:
 		d.arena = append(d.arena, src...)
 	}
+	if known != "" || err != nil {
+		return known, span{}, rest, err
+	}
 	s.end = len(d.arena)
-	return s, rest, nil
+	return "", s, rest, nil
+}
+
+// decodeHuffman decodes into the arena what is not known. The memo is not told of secrets.
+func (d *Decoder) decodeHuffman(src []byte, secret bool, limit uint64) (known string, err error) {
+	m := d.memo
+	if secret {
+		m = nil
+	}
+	var hash uint64
+	if m != nil {
+		hash = maphash.Bytes(memoSeed, src)
+		if known = m.decoded(hash, src); known != "" && uint64(len(known)) <= limit {
+			return known, nil
+		}
+	}
+	at := len(d.arena)
+	most := int(min(limit, uint64(len(src))*8/5)) // no code is shorter than 5 bits
+	d.arena, err = appendHuffmanDecoded(d.arena, src, most)
+	switch {
+	case err == errTooLong:
+		return "", ErrTooLarge
+	case err != nil:
+		return "", errDecompression("invalid Huffman code")
+	case m != nil && m.again(hash, len(d.arena)-at+len(src)):
+		m.remember(hash, "", string(d.arena[at:]), src)
+	}
+	return "", nil
 }

@@ -10,6 +10,8 @@ type Encoder struct {
 	Plain bool
 
 	lower []byte // scratch for names
+	memo  *memo  // of lines; see memo.begin
+	count uint8  // of sections without a memo
 
 	stream     intReader // of the instruction that the peer's decoder stream is in, if streamBusy
 	streamBusy bool
@@ -30,7 +32,7 @@ const (
 )
 
 // Rest lets go of scratch memory. The next section makes it anew.
-func (e *Encoder) Rest() { e.lower = nil }
+func (e *Encoder) Rest() { e.lower, e.memo = nil, nil }
 
 // SectionSize returns what fields count against a limit on field sections
 // (RFC 9114, Section 4.2.2), in bytes.
@@ -47,8 +49,28 @@ func (e *Encoder) AppendSection(dst []byte, fields []Field) []byte {
 	// Required Insert Count 0 and Base 0: no reference to the dynamic table
 	// (RFC 9204, Section 4.5.1).
 	dst = append(dst, 0, 0)
+	e.memo = e.memo.begin(&e.count)
 	for i := range fields {
-		dst = e.appendLine(dst, &fields[i])
+		dst = e.appendField(dst, &fields[i])
+	}
+	return dst
+}
+
+// appendField is appendLine with a memo, which is not told of what is sensitive.
+func (e *Encoder) appendField(dst []byte, f *Field) []byte {
+	if e.memo == nil || f.Sensitive || e.Plain || e.KeepCase {
+		return e.appendLine(dst, f)
+	}
+	hash := hashField(f)
+	if line := e.memo.line(hash, f); line != "" {
+		return append(dst, line...)
+	}
+	begin := len(dst)
+	dst = e.appendLine(dst, f)
+	coded := dst[begin:]
+	// What is a reference to the static table is not worth a slot.
+	if len(coded) > 2 && e.memo.again(hash, len(f.Name)+len(f.Value)+len(coded)) {
+		e.memo.remember(hash, f.Name, f.Value, coded)
 	}
 	return dst
 }
