@@ -193,9 +193,7 @@ func TestDeadAndSlowConsumers(t *testing.T) {
 				} else {
 					until(t, "the bound is met", func() bool { server.Wake(); return test.held(server) })
 				}
-				if grown := leak.Heap() - before; grown > test.most+rest {
-					t.Errorf("%d bytes of memory", grown)
-				}
+				leak.CheckHeap(t, before, test.most+rest)
 				if consumer == "slow" {
 					until(t, "something was read", func() bool {
 						got := 0
@@ -238,9 +236,7 @@ func TestNobodyAccepts(t *testing.T) {
 		}
 	}
 	until(t, "the bound is met", func() bool { return l.Stats().Endpoint.Pending == cfg.MaxPending })
-	if grown := leak.Heap() - before; grown > 2<<20 {
-		t.Errorf("%d bytes of memory", grown)
-	}
+	leak.CheckHeap(t, before, 2<<20)
 	l.mu.Lock()
 	n := len(l.queue)
 	l.mu.Unlock()
@@ -273,9 +269,7 @@ func TestNobodyReadsTunnel(t *testing.T) {
 				}
 				return server.Dropped() > 1000
 			})
-			if grown := leak.Heap() - before; grown > 6<<20 {
-				t.Errorf("%d bytes of memory", grown)
-			}
+			leak.CheckHeap(t, before, 6<<20)
 			server.mu.Lock()
 			m := server.in.list.Memory()
 			server.mu.Unlock()
@@ -313,9 +307,7 @@ func TestNobodyRunsAttached(t *testing.T) {
 		b := make([]byte, 1+i%1400)
 		a.Feed(&udp.Message{Buf: b, N: len(b), Remote: innerServer})
 	}
-	if grown := leak.Heap() - before; grown > 1<<20 {
-		t.Errorf("%d bytes of memory", grown)
-	}
+	leak.CheckHeap(t, before, 1<<20)
 	if err := a.Do(func(c *quic.Conn) { c.IO().Abort(net.ErrClosed) }); err != nil { // it would wait for an answer
 		t.Fatal(err)
 	}

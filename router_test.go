@@ -121,42 +121,23 @@ func TestCloseWithTurnsDue(t *testing.T) {
 	}
 }
 
-// roundSocket is a Socket that tells of each read that does not wait.
-type roundSocket struct {
-	*udp.Conn
-	round func()
-}
-
-func (s *roundSocket) TryReadBatch(m []udp.Message) (int, error) {
-	s.round()
-	return s.Conn.TryReadBatch(m)
-}
-
-// Two sockets that are always busy share one processor: neither serves many batches before the other has some.
+// Two sockets that are always busy share one processor: neither has many turns before the other has some.
 func TestSocketsShareAProcessor(t *testing.T) {
 	leak.Check(t)
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	const goal = 2000
-	var rounds [2]atomic.Int64
+	var routed [2]atomic.Int64 // turns that the router had
+	var begun [2]atomic.Bool
 	var stop atomic.Bool
 	var done [2]chan struct{}
-	var shared, changes, in atomic.Int64 // rounds while both were busy; how often the one that had them was another; which
+	var turns, changes, in atomic.Int64 // while both were busy; how often one was the other socket's; whose it was
 	for i := range 2 {
 		done[i] = make(chan struct{})
 		u, err := udp.Listen("udp4", "127.0.0.1:0", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := &roundSocket{Conn: u, round: func() {
-			if rounds[0].Load() == 0 || rounds[1].Load() == 0 {
-				return // not before both are busy
-			}
-			shared.Add(1)
-			if in.Swap(int64(i)) != int64(i) {
-				changes.Add(1)
-			}
-		}}
-		tr, err := newTransport(s, serverConfig())
+		tr, err := newTransport(u, serverConfig())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -171,10 +152,18 @@ func TestSocketsShareAProcessor(t *testing.T) {
 		server := one(t, l, &app{
 			established: func(_ *quic.Conn, info HandshakeInfo) error { conn = info.Conn; return nil },
 			writes: func(*quic.Conn) error {
-				if !stop.Load() {
-					conn.Wake()
+				if stop.Load() {
+					return nil
 				}
-				if conn.w.router && rounds[i].Add(1) == goal {
+				conn.Wake()
+				begun[i].Store(true)
+				if begun[1-i].Load() {
+					turns.Add(1)
+					if in.Swap(int64(i)) != int64(i) {
+						changes.Add(1)
+					}
+				}
+				if conn.w.router && routed[i].Add(1) == goal {
 					close(done[i])
 				}
 				return nil
@@ -188,8 +177,8 @@ func TestSocketsShareAProcessor(t *testing.T) {
 		wait(t, "the socket has had its rounds", done[i])
 	}
 	stop.Store(true)
-	t.Logf("%d rounds, %d changes", shared.Load(), changes.Load())
-	if changes.Load() < shared.Load()/(4*roundsAtOnce) {
-		t.Error("one socket had many rounds in a row")
+	t.Logf("%d turns, %d changes", turns.Load(), changes.Load())
+	if changes.Load() < turns.Load()/(4*roundsAtOnce) {
+		t.Error("one socket had many turns in a row")
 	}
 }

@@ -128,7 +128,9 @@ func TestEcho(t *testing.T) {
 			t.Fatal(err)
 		}
 		body := bytes.Repeat([]byte("0123456789"), n/10+1)[:n]
+		wrote := make(chan struct{})
 		go func() {
+			defer close(wrote)
 			s.Write(body)
 			s.CloseWrite()
 		}()
@@ -143,6 +145,7 @@ func TestEcho(t *testing.T) {
 		if tr := s.Trailers(); len(tr) != 1 || tr[0].Value != "yes" {
 			t.Errorf("trailers are %v", tr)
 		}
+		<-wrote
 		s.Release()
 	}
 	p.idle(t)

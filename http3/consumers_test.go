@@ -147,9 +147,7 @@ func TestDeadConsumers(t *testing.T) {
 			before := leak.Heap()
 			test.run(t, ts, &moved)
 			settled(t, &moved)
-			if grown := leak.Heap() - before; grown > most {
-				t.Errorf("%d bytes of memory, at most %d", grown, int64(most))
-			}
+			leak.CheckHeap(t, before, most)
 			body := bytes.Repeat([]byte("0123456789"), 20_000)
 			if _, got := ts.do(ts.request("POST", "/", bytes.NewReader(body))); got != string(body) {
 				t.Errorf("another request on the connection gave %d bytes", len(got))
@@ -176,9 +174,7 @@ func TestUnreadResponses(t *testing.T) {
 		defer resp.Body.Close()
 	}
 	settled(t, &moved)
-	if grown, most := leak.Heap()-before, int64(n*(512<<10+4*256<<10)+4<<20); grown > most {
-		t.Errorf("%d bytes of memory, at most %d", grown, most)
-	}
+	leak.CheckHeap(t, before, n*(512<<10+4*256<<10)+4<<20)
 	body := bytes.Repeat([]byte("0123456789"), 200_000)
 	if _, got := ts.do(ts.request("POST", "/", bytes.NewReader(body))); got != string(body) {
 		t.Errorf("another request on the connection gave %d bytes", len(got))

@@ -183,9 +183,7 @@ func TestSelectiveAck(t *testing.T) {
 			before = leak.Heap()
 		}
 	}
-	if grown := leak.Heap() - before; grown > 8<<20 {
-		t.Errorf("%d bytes more", grown)
-	}
+	leak.CheckHeap(t, before, 8<<20)
 }
 
 // TestTimeRunsBackwards: a clock that jumps does no harm (row 13).

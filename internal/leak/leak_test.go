@@ -71,3 +71,28 @@ func TestSubtests(t *testing.T) {
 	})
 	close(release)
 }
+
+// What is held is found, and what others let go of again and again is not.
+func TestGrown(t *testing.T) {
+	before := Heap()
+	held := make([]byte, 16<<20)
+	if n := grown(before, 8<<20); n < 16<<20 {
+		t.Errorf("grown by %d bytes, with %d held", n, len(held))
+	}
+	runtime.KeepAlive(held)
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				held = make([]byte, 1<<20)
+			}
+		}
+	}()
+	CheckHeap(t, before, 8<<20)
+	close(stop)
+	<-stopped
+}
