@@ -121,17 +121,35 @@ func TestCloseWithTurnsDue(t *testing.T) {
 	}
 }
 
+// ping has c send a packet each millisecond, until done is closed.
+func ping(t *testing.T, c *Conn, done <-chan struct{}) {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case <-tick.C:
+			if err := c.Do(func(qc *quic.Conn) { qc.Ping() }); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	}
+}
+
 // Two sockets that are always busy share one processor: neither has many turns before the other has some.
 func TestSocketsShareAProcessor(t *testing.T) {
 	leak.Check(t)
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	const goal = 2000
-	var routed [2]atomic.Int64 // turns that the router had
-	var begun [2]atomic.Bool
-	var stop atomic.Bool
 	var done [2]chan struct{}
+	var pinging sync.WaitGroup
 	var mu sync.Mutex
-	var last, row, turns, long int // whose the last turn was; how many of its router's there were in a row; of all rows, and of those that were long
+	stop := false
+	var begun [2]bool
+	var routed [2]int
+	var last, row, turns, long int // whose the last turn was; how many its router had in a row; of all rows, and of those that were long
 	for i := range 2 {
 		done[i] = make(chan struct{})
 		u, err := udp.Listen("udp4", "127.0.0.1:0", nil)
@@ -153,17 +171,14 @@ func TestSocketsShareAProcessor(t *testing.T) {
 		server := one(t, l, &app{
 			established: func(_ *quic.Conn, info HandshakeInfo) error { conn = info.Conn; return nil },
 			writes: func(*quic.Conn) error {
-				if stop.Load() {
+				mu.Lock()
+				defer mu.Unlock()
+				if stop {
 					return nil
 				}
 				conn.Wake()
-				begun[i].Store(true)
-				if !begun[1-i].Load() {
-					return nil
-				}
-				mu.Lock()
-				defer mu.Unlock()
-				if i != last {
+				begun[i] = true
+				if i != last || !begun[1-i] {
 					last, row = i, 0
 				}
 				if !conn.w.router {
@@ -173,24 +188,26 @@ func TestSocketsShareAProcessor(t *testing.T) {
 				if row++; row > 4*roundsAtOnce {
 					long++
 				}
-				if routed[i].Add(1) == goal {
+				if routed[i]++; routed[i] == goal {
 					close(done[i])
 				}
 				return nil
 			},
 		})
-		dial(t, l, clientConfig(), opener())
+		client := dial(t, l, clientConfig(), opener())
 		<-server
-		go rouse(t, l.Addr(), done[i])
+		// A runner has it first, and the router with the next packet.
+		pinging.Go(func() { ping(t, client, done[i]) })
 	}
 	for i := range 2 {
-		wait(t, "the socket has had its rounds", done[i])
+		wait(t, "the socket has had its turns", done[i])
 	}
-	stop.Store(true)
+	pinging.Wait()
 	mu.Lock()
 	defer mu.Unlock()
+	stop = true
 	t.Logf("%d turns, %d of them in rows of many", turns, long)
-	if long > turns/2 {
+	if 3*long > 2*turns {
 		t.Error("one socket had many turns in a row")
 	}
 }

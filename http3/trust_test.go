@@ -120,13 +120,6 @@ func TestTrustedHandlers(t *testing.T) {
 			io.WriteString(w, "small")
 		}
 	})
-	trusted := func() {
-		t.Helper()
-		if ts.srv.workers.trust.given.Swap(true) {
-			return
-		}
-		t.Error("it is not trusted any more")
-	}
 	get := func(path, want string) {
 		t.Helper()
 		if _, body := ts.get(path); body != want {
@@ -134,12 +127,22 @@ func TestTrustedHandlers(t *testing.T) {
 		}
 	}
 	get("/small", "small")
-	trusted()
 	for _, path := range []string{"/panic", "/exit"} {
-		if _, err := ts.tr.RoundTrip(ts.request("GET", path, nil)); err == nil {
-			t.Errorf("%s: no error", path)
+		// On a machine that is busy a handler may be without a processor for so long that it is
+		// trusted no more: not each time.
+		kept := false
+		for range 20 {
+			ts.srv.workers.trust.given.Store(true)
+			if _, err := ts.tr.RoundTrip(ts.request("GET", path, nil)); err == nil {
+				t.Errorf("%s: no error", path)
+			}
+			if kept = ts.srv.workers.trust.given.Load(); kept {
+				break
+			}
 		}
-		trusted()
+		if !kept {
+			t.Errorf("after %s handlers are not trusted any more", path)
+		}
 		get("/small", "small")
 	}
 	get("/large", large)
