@@ -121,23 +121,6 @@ func TestCloseWithTurnsDue(t *testing.T) {
 	}
 }
 
-// ping has c send a packet each millisecond, until done is closed.
-func ping(t *testing.T, c *Conn, done <-chan struct{}) {
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for {
-		select {
-		case <-done:
-			return
-		case <-tick.C:
-			if err := c.Do(func(qc *quic.Conn) { qc.Ping() }); err != nil {
-				t.Error(err)
-				return
-			}
-		}
-	}
-}
-
 // Two sockets that are always busy share one processor: neither has many turns before the other has some.
 func TestSocketsShareAProcessor(t *testing.T) {
 	leak.Check(t)

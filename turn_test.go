@@ -153,7 +153,7 @@ func TestFairness(t *testing.T) {
 			}
 			ccfg := clientConfig()
 			ccfg.QUIC.EnableDatagrams = true
-			dial(t, l, ccfg, client)
+			greedyClient := dial(t, l, ccfg, client)
 			<-server
 
 			// The other one is woken in each of its turns, so that the router never rests.
@@ -191,10 +191,14 @@ func TestFairness(t *testing.T) {
 					return nil
 				},
 			})
-			dial(t, l, clientConfig(), opener())
+			otherClient := dial(t, l, clientConfig(), opener())
 			<-other
-			// A runner may have both of them. It leaves them to the router once that one is awake.
-			rouse(t, l.Addr(), done)
+			// A runner may have both of them, and the router has them with the next packet.
+			var pinging sync.WaitGroup
+			for _, c := range []*Conn{greedyClient, otherClient} {
+				pinging.Go(func() { ping(t, c, done) })
+			}
+			pinging.Wait()
 			wait(t, "the other connection has had its turns", done)
 			trains, functions := g.mostTrains.Load(), g.mostFunctions.Load()
 			t.Logf("%d turns of the greedy one, at most %d between two of the other; in a turn at most %d trains of %d packets, %d functions",
@@ -231,6 +235,25 @@ func rouse(t *testing.T, to netip.AddrPort, done <-chan struct{}) {
 			return
 		case <-tick.C:
 			if _, err := c.Write([]byte{0}); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	}
+}
+
+// ping has c send a packet each millisecond, until done is closed.
+func ping(t *testing.T, c *Conn, done <-chan struct{}) {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for limit := time.After(testTime); ; {
+		select {
+		case <-done:
+			return
+		case <-limit:
+			return
+		case <-tick.C:
+			if err := c.Do(func(qc *quic.Conn) { qc.Ping() }); err != nil {
 				t.Error(err)
 				return
 			}
