@@ -169,17 +169,22 @@ func TestCallbackExits(t *testing.T) {
 					once.Do(func() { a = e.app() })
 					return a
 				})
-				c := dial(t, l, clientConfig(), &app{})
+				// The server may have closed it before Dial returns.
+				c, clientErr := Dial(testContext(t), l.Addr().String(), clientConfig(), &app{})
 				conn := <-e.conn
 				if late {
 					e.arm(conn)
 				}
-				wait(t, "the client is told", c.Closed())
+				if clientErr == nil {
+					t.Cleanup(func() { _ = c.Transport().Close() })
+					wait(t, "the client is told", c.Closed())
+					clientErr = c.Err()
+				}
 				err := <-e.closed
 				if where != "OnClose" {
-					te, ok := errors.AsType[*quic.TransportError](c.Err())
+					te, ok := errors.AsType[*quic.TransportError](clientErr)
 					if !errors.Is(err, ErrGoexit) || !ok || !te.Remote || te.Code != quic.InternalError {
-						t.Errorf("the server's error is %v, the client's %v", err, c.Err())
+						t.Errorf("the server's error is %v, the client's %v", err, clientErr)
 					}
 				}
 				wait(t, "it has closed", conn.Closed())

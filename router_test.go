@@ -2,6 +2,7 @@ package frittata
 
 import (
 	"bytes"
+	"context"
 	"log/slog"
 	"math"
 	"net"
@@ -102,20 +103,33 @@ func TestCloseWithTurnsDue(t *testing.T) {
 			handle.Wake() // another turn is due after this one
 		},
 	}
-	c, err := tr.Dial(testContext(t), l.Addr(), "localhost", nil, a)
-	if err != nil {
-		t.Fatal(err)
-	}
+	ctx, cancel := context.WithCancel(testContext(t))
+	defer cancel()
+	dialed := make(chan error, 1)
+	go func() {
+		_, err := tr.Dial(ctx, l.Addr(), "localhost", nil, a)
+		dialed <- err
+	}()
 	select {
-	case <-s.reached: // what is left may be due to a router that is held now
-	case <-c.Closed():
-	case <-time.After(testTime):
-		t.Fatal("the connection does not close")
+	case <-s.reached: // what is left, Dial's return too, may be due to a router that is held now
+	case err := <-dialed:
+		if err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-s.reached:
+		case <-handle.Closed():
+		case <-time.After(testTime):
+			t.Fatal("the connection does not close")
+		}
+		dialed <- nil
 	}
 	if err := tr.Close(); err != nil {
 		t.Fatal(err)
 	}
-	wait(t, "the connection is gone", c.Done())
+	cancel()
+	<-dialed
+	wait(t, "the connection is gone", handle.Done())
 	if log.Len() > 0 {
 		t.Errorf("logged: %s", log.String())
 	}
@@ -180,7 +194,7 @@ func TestSocketsShareAProcessor(t *testing.T) {
 		client := dial(t, l, clientConfig(), opener())
 		<-server
 		// A runner has it first, and the router with the next packet.
-		pinging.Go(func() { ping(t, client, done[i]) })
+		pinging.Go(func() { ping(client, done[i]) })
 	}
 	for i := range 2 {
 		wait(t, "the socket has had its turns", done[i])
