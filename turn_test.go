@@ -217,7 +217,7 @@ func TestFairness(t *testing.T) {
 	}
 }
 
-// rouse sends what is no QUIC until done is closed.
+// rouse sends what is no QUIC each millisecond, until done is closed.
 func rouse(t *testing.T, to netip.AddrPort, done <-chan struct{}) {
 	c, err := net.Dial("udp4", to.String())
 	if err != nil {
@@ -225,25 +225,22 @@ func rouse(t *testing.T, to netip.AddrPort, done <-chan struct{}) {
 		return
 	}
 	defer c.Close()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for limit := time.After(testTime); ; {
-		select {
-		case <-done:
-			return
-		case <-limit:
-			return
-		case <-tick.C:
-			if _, err := c.Write([]byte{0}); err != nil {
-				t.Error(err)
-				return
-			}
+	againAndAgain(done, func() bool {
+		if _, err := c.Write([]byte{0}); err != nil {
+			t.Error(err)
+			return false
 		}
-	}
+		return true
+	})
 }
 
 // ping has c send a packet each millisecond, until done is closed, or c.
 func ping(c *Conn, done <-chan struct{}) {
+	againAndAgain(done, func() bool { return c.Do(func(qc *quic.Conn) { qc.Ping() }) == nil })
+}
+
+// againAndAgain calls f each millisecond, until done is closed or f returns false.
+func againAndAgain(done <-chan struct{}, f func() bool) {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for limit := time.After(testTime); ; {
@@ -253,7 +250,7 @@ func ping(c *Conn, done <-chan struct{}) {
 		case <-limit:
 			return
 		case <-tick.C:
-			if c.Do(func(qc *quic.Conn) { qc.Ping() }) != nil {
+			if !f() {
 				return
 			}
 		}

@@ -63,7 +63,7 @@ func (d *Decoder) Decode(dst []Field, section []byte, limit uint64) ([]Field, er
 	return dst, err
 }
 
-// Rest lets go of scratch memory. The next section makes it anew.
+// Rest lets go of scratch memory and of what is remembered. The next sections make it anew.
 func (d *Decoder) Rest() { d.arena, d.spans, d.memo = nil, nil, nil }
 
 func (d *Decoder) decode(dst []Field, b []byte, limit uint64) ([]Field, error) {

@@ -31,7 +31,7 @@ const (
 	stringHuffman      = 0b1000_0000 // H of a value
 )
 
-// Rest lets go of scratch memory. The next section makes it anew.
+// Rest lets go of scratch memory and of what is remembered. The next sections make it anew.
 func (e *Encoder) Rest() { e.lower, e.memo = nil, nil }
 
 // SectionSize returns what fields count against a limit on field sections

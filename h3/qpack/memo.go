@@ -7,8 +7,8 @@ import "hash/maphash"
 // it need not be coded anew.
 //
 // What came once leaves 16 bits behind and no more, so paths that are
-// all different cost next to nothing. Each Encoder and each Decoder has a memo of its own: nobody
-// learns from it what others have said.
+// all different cost next to nothing. Each Encoder and each Decoder has a memo of its own: nothing
+// in it is of another connection.
 type memo struct {
 	met    [memoMet]uint16 // hashes of what came and is not remembered
 	hashes [memoSlots]uint32
@@ -111,8 +111,8 @@ func (m *memo) remember(hash uint64, name, value string, coded []byte) {
 	s := &m.slots[i]
 	m.size += n - len(s.name) - len(s.value) - len(s.coded)
 	all := name + value + string(coded)
-	coded0 := len(name) + len(value)
-	*s = coding{name: all[:len(name)], value: all[len(name):coded0], coded: all[coded0:]}
+	valueEnd := len(name) + len(value)
+	*s = coding{name: all[:len(name)], value: all[len(name):valueEnd], coded: all[valueEnd:]}
 	m.hashes[i] = tag(hash)
 }
 
