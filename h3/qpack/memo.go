@@ -1,6 +1,9 @@
 package qpack
 
-import "hash/maphash"
+import (
+	"hash/maphash"
+	"slices"
+)
 
 // Without a dynamic table each section spells out again what the one before had: who asks, with
 // which cookie, of which host. A memo remembers what was coded more than once, so that
@@ -10,11 +13,14 @@ import "hash/maphash"
 // all different cost next to nothing. Each Encoder and each Decoder has a memo of its own: nothing
 // in it is of another connection.
 type memo struct {
-	met    [memoMet]uint16 // hashes of what came and is not remembered
+	met    [memoMet]uint16 // hashes of what came last and is not remembered
+	next   int             // of met
+	noted  int             // in met, of this section
 	hashes [memoSlots]uint32
 	slots  [memoSlots]coding
-	size   int   // of all codings, in bytes
-	turn   uint8 // of the slots of a set
+	size   int               // of all codings, in bytes
+	now    uint32            // sections that there have been
+	used   [memoSlots]uint32 // the section in which each was of use last
 }
 
 // coding is something with its coded form: a field with its line, or a string, which has no name, with its Huffman code.
@@ -23,16 +29,17 @@ type coding struct {
 }
 
 const (
-	memoMet   = 64
+	memoMet   = 32
 	memoSlots = 16
-	memoWays  = 4 // slots in which something can be
+	// memoStale is after how many sections without it something makes room. What is of use keeps its
+	// place: of more that repeats itself than there is room for, all take turns otherwise, and none is found.
+	memoStale = 32
 	// maxMemo bounds what a memo remembers, in bytes, and maxCoding one thing in both of its forms.
 	maxMemo   = 8 << 10
 	maxCoding = 2 << 10
+	// memoAfter is the section with which a memo begins: many connections have one message in each direction, and no more.
+	memoAfter = 2
 )
-
-// memoAfter is the section with which a memo begins: many connections have one message in each direction, and no more.
-const memoAfter = 2
 
 // begin returns the memo for a section, nil if it is too early for one.
 func (m *memo) begin(sections *uint8) *memo {
@@ -41,8 +48,10 @@ func (m *memo) begin(sections *uint8) *memo {
 			return nil
 		}
 		*sections = 0
-		return new(memo)
+		m = new(memo)
 	}
+	m.now++
+	m.noted = 0
 	return m
 }
 
@@ -57,16 +66,12 @@ func hashField(f *Field) uint64 {
 	return h
 }
 
-// set is the first of the slots in which something with that hash can be, and tag what is in hashes then.
-func set(hash uint64) int    { return int(hash % (memoSlots / memoWays) * memoWays) }
-func tag(hash uint64) uint32 { return uint32(hash >> 32) }
-
 // line returns the line of a field, "" if it is not remembered.
 func (m *memo) line(hash uint64, f *Field) string {
-	first := set(hash)
-	for i, t := range m.hashes[first : first+memoWays] {
-		if t == tag(hash) {
-			if s := &m.slots[first+i]; s.value == f.Value && s.name == f.Name {
+	for i, h := range m.hashes {
+		if h == uint32(hash) {
+			if s := &m.slots[i]; s.value == f.Value && s.name == f.Name {
+				m.used[i] = m.now
 				return s.coded
 			}
 		}
@@ -76,10 +81,10 @@ func (m *memo) line(hash uint64, f *Field) string {
 
 // decoded returns the string that has that Huffman code, "" if it is not remembered.
 func (m *memo) decoded(hash uint64, coded []byte) string {
-	first := set(hash)
-	for i, t := range m.hashes[first : first+memoWays] {
-		if t == tag(hash) {
-			if s := &m.slots[first+i]; s.coded == string(coded) {
+	for i, h := range m.hashes {
+		if h == uint32(hash) {
+			if s := &m.slots[i]; s.coded == string(coded) {
+				m.used[i] = m.now
 				return s.value
 			}
 		}
@@ -93,37 +98,46 @@ func (m *memo) again(hash uint64, size int) bool {
 	if size > maxCoding {
 		return false
 	}
-	met := &m.met[hash>>8%memoMet]
-	if *met == uint16(hash>>48) {
-		return true
+	h := uint16(hash >> 48)
+	if slices.Contains(m.met[:], h) {
+		return m.room(size)
 	}
-	*met = uint16(hash >> 48)
+	if m.noted < memoMet/2 { // or a long section would find nothing of the one before
+		m.met[m.next] = h
+		m.next = (m.next + 1) % memoMet
+		m.noted++
+	}
 	return false
 }
 
-// remember keeps copies: what it is given may be pieces of something large.
-func (m *memo) remember(hash uint64, name, value string, coded []byte) {
-	n := len(name) + len(value) + len(coded)
-	if m.size+n > maxMemo {
-		m.hashes, m.slots, m.size = [memoSlots]uint32{}, [memoSlots]coding{}, 0
-	}
-	i := m.victim(hash)
-	s := &m.slots[i]
-	m.size += n - len(s.name) - len(s.value) - len(s.coded)
-	all := name + value + string(coded)
-	valueEnd := len(name) + len(value)
-	*s = coding{name: all[:len(name)], value: all[len(name):valueEnd], coded: all[valueEnd:]}
-	m.hashes[i] = tag(hash)
-}
-
-// victim returns a slot that is free, or else one after the other.
-func (m *memo) victim(hash uint64) int {
-	first := set(hash)
-	for i := range memoWays {
-		if m.slots[first+i].coded == "" {
-			return first + i
+// room forgets what is stale, if that is needed, and tells whether there is room then.
+func (m *memo) room(size int) bool {
+	if m.free() < 0 || m.size+size > maxMemo {
+		for i := range m.slots {
+			if m.now-m.used[i] > memoStale {
+				m.put(i, 0, coding{})
+			}
 		}
 	}
-	m.turn++
-	return first + int(m.turn%memoWays)
+	return m.free() >= 0 && m.size+size <= maxMemo
 }
+
+// free returns a slot that nothing is in, or -1.
+func (m *memo) free() int {
+	return slices.IndexFunc(m.slots[:], func(s coding) bool { return s.coded == "" })
+}
+
+// remember keeps what there is room for. They are copies: what it is given may be pieces of something large.
+func (m *memo) remember(hash uint64, name, value string, coded []byte) {
+	all := name + value + string(coded)
+	valueEnd := len(name) + len(value)
+	m.put(m.free(), uint32(hash), coding{name: all[:len(name)], value: all[len(name):valueEnd], coded: all[valueEnd:]})
+}
+
+func (m *memo) put(i int, hash uint32, c coding) {
+	s := &m.slots[i]
+	m.size += c.size() - s.size()
+	m.hashes[i], m.slots[i], m.used[i] = hash, c, m.now
+}
+
+func (c *coding) size() int { return len(c.name) + len(c.value) + len(c.coded) }

@@ -61,7 +61,7 @@ func checkMemo(t *testing.T, m *memo) {
 	t.Helper()
 	size := 0
 	for i := range m.slots {
-		size += len(m.slots[i].name) + len(m.slots[i].value) + len(m.slots[i].coded)
+		size += m.slots[i].size()
 	}
 	if size != m.size || size > maxMemo {
 		t.Fatalf("%d bytes are remembered, and counted are %d of %d", size, m.size, maxMemo)
@@ -128,6 +128,46 @@ func TestMemoAllocations(t *testing.T) {
 	})
 	if allocs > 1.1 { // two paths of a thousand may have the same hash
 		t.Errorf("%.2f allocations for a path that is new", allocs)
+	}
+}
+
+// TestMemoKeepsWhatIsOfUse: of more that repeats itself than there is room for, some is found each time, and
+// nothing is remembered in its place; when it comes no more, it makes room.
+func TestMemoKeepsWhatIsOfUse(t *testing.T) {
+	var e Encoder
+	var d Decoder
+	var sections [2][]byte
+	var lists [2][]Field
+	for i := range lists {
+		for n := range 3 * memoSlots {
+			lists[i] = append(lists[i], Field{Name: "cookie", Value: fmt.Sprintf("list %d has value %d", i, n)})
+		}
+		sections[i] = new(Encoder).AppendSection(nil, lists[i])
+	}
+	var fields []Field
+	var buf []byte
+	for i := range lists {
+		code := func() {
+			fields, _ = d.Decode(fields[:0], sections[i], 1<<20)
+			buf = e.AppendSection(buf[:0], lists[i][:2*memoSlots])
+		}
+		for range 2*memoStale + 2 {
+			code()
+		}
+		if allocs := testing.AllocsPerRun(1000, code); allocs > 1 {
+			t.Errorf("list %d: %.1f allocations a section", i, allocs)
+		}
+		for _, m := range []*memo{e.memo, d.memo} {
+			n := 0
+			for k := range m.slots {
+				if strings.HasPrefix(m.slots[k].value, fmt.Sprintf("list %d", i)) && m.used[k] == m.now {
+					n++
+				}
+			}
+			if n < memoSlots/2 {
+				t.Errorf("list %d: %d of %d slots are of use", i, n, memoSlots)
+			}
+		}
 	}
 }
 
