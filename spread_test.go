@@ -545,6 +545,17 @@ func (b *busyBees) runnersLeft() int {
 
 func (b *busyBees) loads() uint64 { return b.l.Stats().Spreads }
 
+// whilePinged calls f, and has one of the bees draw packets meanwhile: the router gets that one, and as long as it has
+// turns to run, runners hand theirs back to it.
+func (b *busyBees) whilePinged(f func()) {
+	done := make(chan struct{})
+	var pinging sync.WaitGroup
+	pinging.Go(func() { ping(b.conns[0], done) })
+	defer pinging.Wait()
+	defer close(done)
+	f()
+}
+
 // work has the bees work, or rest.
 func (b *busyBees) work(on bool) {
 	b.works.Store(on)
@@ -559,7 +570,9 @@ func TestSpread(t *testing.T) {
 		t.Run(fmt.Sprintf("GOMAXPROCS=%d", procs), func(t *testing.T) {
 			b := newBees(t, procs, 6, math.MaxInt64)
 			for load := range uint64(2) {
-				until(t, "the load lasts", func() bool { return b.loads() == load+1 })
+				b.whilePinged(func() {
+					until(t, "the load lasts", func() bool { return b.loads() == load+1 })
+				})
 				router, runners := b.routers.Load(), b.runners.Load()
 				until(t, "runners have many turns", func() bool { return b.runners.Load() > runners+1000 })
 				if n := b.routers.Load() - router; n > 0 {
