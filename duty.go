@@ -118,6 +118,17 @@ func (s *duties) beginRun() {
 
 func (s *duties) endRun() { s.runs.Add(1) }
 
+// attend is called when the router has waited. It sees to it that the watch's timer is due, and tells whether it was.
+// If so the scheduler need not be told that the process has something to do again (udp.Conn.Await).
+func (s *duties) attend() bool {
+	s.runs.Add(2) // as in beginRun
+	if s.armed.Load() || !s.armed.CompareAndSwap(false, true) {
+		return true
+	}
+	s.timer.Reset(callbackTick)
+	return false
+}
+
 // lend has the watch look more often.
 func (s *duties) lend() {
 	s.lent.Add(1) // as in beginRun

@@ -418,3 +418,25 @@ func TestTurnsUnderStress(t *testing.T) {
 		}
 	}
 }
+
+// TestAttend: the timer is due after each wait, so that the scheduler has to be told only after long ones.
+func TestAttend(t *testing.T) {
+	w := &worker{t: new(Transport)}
+	w.initDuties(func() { t.Error("it was relieved") })
+	s := w.duties
+	defer s.end()
+	if s.attend() {
+		t.Error("a timer was due before the first wait")
+	}
+	for range 3 {
+		if !s.attend() || !s.armed.Load() || !s.timer.Stop() {
+			t.Error("no timer is due after a wait")
+		}
+		s.look() // as when it is
+	}
+	s.timer.Stop()
+	s.look() // without a wait
+	if s.armed.Load() || s.timer.Stop() || s.attend() {
+		t.Error("a timer is due, and there are no waits")
+	}
+}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"runtime"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -13,28 +12,23 @@ import (
 	"github.com/frittata-go/frittata/udp"
 )
 
-const (
-	// receiveBuffer is the memory of one message in bytes: what GRO merges is never cut.
-	receiveBuffer = 64 << 10
-	// receiveBatch is how many messages are read at once. With GRO each
-	// may have 64 kB; more would not stay in the processor's cache.
-	receiveBatch = 8
-)
-
-var receiveBuffers = sync.Pool{New: func() any { return new([receiveBuffer]byte) }}
+// receiveBatch is how many messages are read at once. With GRO each
+// may have 64 kB; more would not stay in the processor's cache.
+const receiveBatch = 8
 
 // router reads the socket, finds for each datagram its connection, and runs the
 // turns of the connections that got some.
 type router struct {
 	worker
+	conn       *udp.Conn // the socket, if it can be waited for without a buffer
 	msgs       []udp.Message
-	bufs       []*[receiveBuffer]byte // of msgs, nil where there is none
-	runs       []run                  // the batch, by connection
-	touched    []*Conn                // who got something of it
-	replies    []reply                // what the endpoint answered
-	replyBytes []byte                 // of replies
-	strays     []stray                // what is for another Transport of the group, or may be
-	watched    bool                   // of this batch: the endpoint knows whether clients are admitted
+	bufs       []*buffer // of msgs, nil where there is none
+	runs       []run     // the batch, by connection
+	touched    []*Conn   // who got something of it
+	replies    []reply   // what the endpoint answered
+	replyBytes []byte    // of replies
+	strays     []stray   // what is for another Transport of the group, or may be
+	watched    bool      // of this batch: the endpoint knows whether clients are admitted
 	patience   patience
 	lasting    lasting
 }
@@ -48,9 +42,13 @@ type reply struct {
 func newRouter(t *Transport) *router {
 	r := &router{worker: worker{t: t, router: true}}
 	r.msgs = make([]udp.Message, receiveBatch)
-	r.bufs = make([]*[receiveBuffer]byte, receiveBatch)
-	if p, ok := t.socket.(interface{ Poll(time.Duration) bool }); ok && t.socket.Caps().Poll {
-		r.patience.poll = p.Poll
+	r.bufs = make([]*buffer, receiveBatch)
+	if t.socket.Caps().Poll {
+		if p, ok := t.socket.(interface{ Poll(time.Duration) bool }); ok {
+			r.patience.poll = p.Poll
+		}
+		// One that has another type around it may have packets that the socket knows nothing of.
+		r.conn, _ = t.socket.(*udp.Conn)
 	}
 	r.initDuties(r.onward)
 	return r
@@ -124,7 +122,7 @@ func (r *router) share() {
 // the peer, or a handler, waits for the same processor that takes three times as long.
 func (r *router) receive() (n int, err error) {
 	t := r.t
-	r.provide(receiveBatch)
+	r.provide()
 	n, err = t.socket.TryReadBatch(r.msgs)
 	if n > 0 || err != nil || len(r.due) > 0 {
 		r.read = time.Now()
@@ -150,7 +148,7 @@ func (r *router) receive() (n int, err error) {
 	if n == 0 && err == nil {
 		r.rest()
 		r.rounds = 0
-		n, err = t.socket.ReadBatch(r.msgs[:1])
+		n, err = r.wait()
 	}
 	busyRouters.Add(1)
 	r.read = time.Now()
@@ -159,13 +157,29 @@ func (r *router) receive() (n int, err error) {
 	return n, err
 }
 
-// provide sees to it that n messages have buffers.
-func (r *router) provide(n int) {
-	for i := range n {
-		if r.bufs[i] == nil {
-			r.bufs[i] = receiveBuffers.Get().(*[receiveBuffer]byte)
-			r.msgs[i].Buf = r.bufs[i][:]
-		}
+// wait waits for a packet and reads it.
+func (r *router) wait() (n int, err error) {
+	if r.conn == nil {
+		return r.t.socket.ReadBatch(r.msgs[:1])
+	}
+	if err := r.conn.Await(); err != nil {
+		return 0, err
+	}
+	r.provide()
+	if !r.duties.attend() {
+		return r.conn.ReadBatch(r.msgs) // which tells the scheduler
+	}
+	return r.conn.TryReadBatch(r.msgs)
+}
+
+// provide sees to it that all messages have buffers.
+func (r *router) provide() {
+	if r.bufs[receiveBatch-1] != nil {
+		return
+	}
+	packetBuffers.get(r.bufs)
+	for i, b := range r.bufs {
+		r.msgs[i].Buf = b[:]
 	}
 }
 
@@ -174,11 +188,10 @@ func (r *router) rest() {
 	r.release()
 	clear(r.runs) // which point into the buffers
 	r.runs = r.runs[:0]
-	for i, b := range r.bufs {
-		if i > 0 && b != nil {
-			receiveBuffers.Put(b)
-			r.bufs[i], r.msgs[i].Buf = nil, nil
-		}
+	if r.conn == nil {
+		r.giveBack(1) // ReadBatch waits with a buffer
+	} else {
+		r.giveBack(0)
 	}
 }
 
@@ -189,9 +202,14 @@ func (r *router) end() {
 	r.duties.end()
 	r.runs, r.due, r.replies, r.replyBytes = nil, nil, nil, nil
 	r.lasting = lasting{}
-	if b := r.bufs[0]; b != nil {
-		receiveBuffers.Put(b)
-		r.bufs[0], r.msgs[0].Buf = nil, nil
+	r.giveBack(0)
+}
+
+// giveBack leaves the first n messages alone with a buffer.
+func (r *router) giveBack(n int) {
+	packetBuffers.put(r.bufs[n:])
+	for i := range r.msgs[n:] {
+		r.msgs[n+i].Buf = nil
 	}
 }
 

@@ -10,8 +10,7 @@ import (
 // of threads: more than a packet does. Where the next packet is likely to come soon it stays: it waits
 // in the kernel, of which Go's scheduler does not learn (udp.Conn.Poll), and goes on where it was.
 
-// stayTime is how long it does so. Some of it is lost for others if they need
-// the processor, until the runtime takes it away.
+// stayTime is how long it does so. It is lost for others that need the processor.
 const stayTime = 250 * time.Microsecond
 
 // staying is how many routers of the process stay. One processor is left to others.

@@ -2,27 +2,20 @@ package frittata
 
 import (
 	"runtime"
-	"sync"
 	"time"
 
 	"github.com/frittata-go/frittata/quic"
 	"github.com/frittata-go/frittata/udp"
 )
 
-// trainBuffer is the memory that a train is written to, in bytes: the most
-// that one UDP system call takes.
-const trainBuffer = 64 << 10
-
-var trainBuffers = sync.Pool{New: func() any { return new([trainBuffer]byte) }}
-
 // worker is a goroutine that runs turns: the router, a runner, or that of a handshake.
 type worker struct {
 	t       *Transport
-	buf     *[trainBuffer]byte // nil while it waits
-	now     time.Time          // one clock reading for each phase
-	yield   bool               // a callback has made goroutines runnable
-	stirred bool               // so did one earlier, and they have had the processor once
-	crowded bool               // that took long: there is more to do than there are processors
+	buf     *buffer   // for trains; nil while it waits
+	now     time.Time // one clock reading for each phase
+	yield   bool      // a callback has made goroutines runnable
+	stirred bool      // so did one earlier, and they have had the processor once
+	crowded bool      // that took long: there is more to do than there are processors
 	router  bool
 	lane    *lane         // a runner's
 	rounds  int           // the router's, since others had the processor
@@ -42,14 +35,16 @@ type worker struct {
 // hold gets the worker its buffer.
 func (w *worker) hold() {
 	if w.buf == nil {
-		w.buf = trainBuffers.Get().(*[trainBuffer]byte)
+		var b [1]*buffer
+		packetBuffers.get(b[:])
+		w.buf = b[0]
 	}
 }
 
 // release gives it back, before the worker waits.
 func (w *worker) release() {
 	if w.buf != nil {
-		trainBuffers.Put(w.buf)
+		packetBuffers.put([]*buffer{w.buf})
 		w.buf = nil
 	}
 }

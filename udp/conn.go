@@ -143,11 +143,23 @@ func (c *Conn) TryReadBatch(m []Message) (n int, err error) {
 }
 
 // Poll waits until there is something to read, for at most d, and tells whether there is. Unlike ReadBatch
-// it waits in the kernel, and Go's scheduler does not learn of it: the goroutine keeps its thread and,
-// for some time, its processor, so that to go on costs no thread's wake-up. That suits somebody who
+// it waits in the kernel, and Go's scheduler does not learn of it: the goroutine keeps its thread and
+// its processor, so that to go on costs no thread's wake-up. That suits somebody who
 // expects an answer in less time than a wake-up takes, and has another processor for the program's other
-// goroutines. The read deadline does not count, and Close waits for it. Without [Caps].Poll it returns false at once.
+// goroutines. If d is more than a millisecond the scheduler is told, and may take the processor away.
+// The read deadline does not count, and Close waits for it. Without [Caps].Poll it returns false at once.
 func (c *Conn) Poll(d time.Duration) bool { return c.poll(d) }
+
+// Await waits until there is something to read, which TryReadBatch then finds unless it was damaged; until the read deadline passes
+// ([os.ErrDeadlineExceeded]); or until the Conn is closed ([net.ErrClosed]). Without [Caps].Poll it returns nil at once.
+//
+// ReadBatch does all that, and tells Go's scheduler of the system call with which it reads, as package net does. Await,
+// TryReadBatch and WriteTrain tell it nothing, which is for programs that are idle for a moment a thousand times a second: the runtime has
+// a thread which takes processors away from goroutines that do not yield. It sleeps once all processors are idle,
+// until it is told of a system call, and then looks every 20 µs for some milliseconds, which such a program pays for with a tenth of
+// its CPU time. But a timer wakes it as well. So whoever calls Await has one due within some 10 ms of each
+// return, or goes on with ReadBatch: else a goroutine that computes after an idle moment keeps its processor as long as it likes.
+func (c *Conn) Await() error { return c.await() }
 
 // WriteTrain sends a train, of any length, and returns how many of its datagrams, from
 // the first on, were handed to the kernel. It waits while the kernel's send

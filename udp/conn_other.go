@@ -34,6 +34,8 @@ func (c *Conn) open(o *Options) error {
 
 func (c *Conn) poll(time.Duration) bool { return false }
 
+func (c *Conn) await() error { return nil }
+
 // setDF has datagrams not be fragmented, and tells whether that worked for
 // every IP version that the socket may speak.
 func (c *Conn) setDF() bool {

@@ -17,9 +17,9 @@ type mmsghdr struct {
 
 // kernel is the system calls that a Conn makes, so that tests can have them fail.
 type kernel struct {
-	recvmmsg   func(fd uintptr, msgs []mmsghdr) (int, syscall.Errno)
+	recvmmsg   func(fd uintptr, msgs []mmsghdr, tell bool) (int, syscall.Errno)
 	sendmmsg   func(fd uintptr, msgs []mmsghdr) (int, syscall.Errno)
-	recvmsg    func(fd uintptr, msg *mmsghdr) syscall.Errno
+	recvmsg    func(fd uintptr, msg *mmsghdr, tell bool) syscall.Errno
 	sendmsg    func(fd uintptr, msg *mmsghdr) syscall.Errno
 	setsockopt func(fd, level, opt, value int) error
 	getsockopt func(fd, level, opt int) (int, error)
@@ -48,19 +48,24 @@ var realKernel = kernel{
 	epollCtl:    epollCtl,
 }
 
-func recvmmsg(fd uintptr, msgs []mmsghdr) (int, syscall.Errno) {
-	return mmsg(unix.SYS_RECVMMSG, fd, msgs)
+func recvmmsg(fd uintptr, msgs []mmsghdr, tell bool) (int, syscall.Errno) {
+	return mmsg(unix.SYS_RECVMMSG, fd, msgs, tell)
 }
 
 func sendmmsg(fd uintptr, msgs []mmsghdr) (int, syscall.Errno) {
-	return mmsg(unix.SYS_SENDMMSG, fd, msgs)
+	return mmsg(unix.SYS_SENDMMSG, fd, msgs, false)
 }
 
-// mmsg never waits. The scheduler is told of the call, because one that
-// carries a train through the network stack can take longer than a collection should wait.
-func mmsg(call, fd uintptr, msgs []mmsghdr) (int, syscall.Errno) {
+// mmsg never waits, and Go's scheduler is told of the call on request: see [Conn.Await].
+func mmsg(call, fd uintptr, msgs []mmsghdr, tell bool) (int, syscall.Errno) {
 	for {
-		n, _, errno := unix.Syscall6(call, fd, uintptr(unsafe.Pointer(unsafe.SliceData(msgs))), uintptr(len(msgs)), unix.MSG_DONTWAIT, 0, 0)
+		var n uintptr
+		var errno syscall.Errno
+		if tell {
+			n, _, errno = unix.Syscall6(call, fd, uintptr(unsafe.Pointer(unsafe.SliceData(msgs))), uintptr(len(msgs)), unix.MSG_DONTWAIT, 0, 0)
+		} else {
+			n, _, errno = unix.RawSyscall6(call, fd, uintptr(unsafe.Pointer(unsafe.SliceData(msgs))), uintptr(len(msgs)), unix.MSG_DONTWAIT, 0, 0)
+		}
 		switch {
 		case errno == unix.EINTR:
 			continue
@@ -71,14 +76,24 @@ func mmsg(call, fd uintptr, msgs []mmsghdr) (int, syscall.Errno) {
 	}
 }
 
-func recvmsg(fd uintptr, msg *mmsghdr) syscall.Errno { return oneMsg(unix.SYS_RECVMSG, fd, msg) }
+func recvmsg(fd uintptr, msg *mmsghdr, tell bool) syscall.Errno {
+	return oneMsg(unix.SYS_RECVMSG, fd, msg, tell)
+}
 
-func sendmsg(fd uintptr, msg *mmsghdr) syscall.Errno { return oneMsg(unix.SYS_SENDMSG, fd, msg) }
+func sendmsg(fd uintptr, msg *mmsghdr) syscall.Errno {
+	return oneMsg(unix.SYS_SENDMSG, fd, msg, false)
+}
 
 // oneMsg is mmsg for a single message.
-func oneMsg(call, fd uintptr, msg *mmsghdr) syscall.Errno {
+func oneMsg(call, fd uintptr, msg *mmsghdr, tell bool) syscall.Errno {
 	for {
-		n, _, errno := unix.Syscall(call, fd, uintptr(unsafe.Pointer(&msg.hdr)), unix.MSG_DONTWAIT)
+		var n uintptr
+		var errno syscall.Errno
+		if tell {
+			n, _, errno = unix.Syscall(call, fd, uintptr(unsafe.Pointer(&msg.hdr)), unix.MSG_DONTWAIT)
+		} else {
+			n, _, errno = unix.RawSyscall(call, fd, uintptr(unsafe.Pointer(&msg.hdr)), unix.MSG_DONTWAIT)
+		}
 		if errno == unix.EINTR {
 			continue
 		}

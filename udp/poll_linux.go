@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -159,17 +160,25 @@ func (p *readPoll) Read(f func(fd uintptr) bool) error {
 		if done, err := p.try(f); done || err != nil {
 			return err
 		}
-		p.asked, p.err = false, nil
-		err := p.raw.Read(p.wait)
-		switch {
-		case p.refs.Load()&pollClosed != 0:
-			return p.failure(net.ErrClosed)
-		case err != nil:
-			return p.failure(err)
-		case p.err != nil:
-			return p.failure(p.err)
+		if err := p.waitRead(); err != nil {
+			return err
 		}
 	}
+}
+
+// waitRead waits for an arrival.
+func (p *readPoll) waitRead() error {
+	p.asked, p.err = false, nil
+	err := p.raw.Read(p.wait)
+	switch {
+	case p.refs.Load()&pollClosed != 0:
+		return p.failure(net.ErrClosed)
+	case err != nil:
+		return p.failure(err)
+	case p.err != nil:
+		return p.failure(p.err)
+	}
+	return nil
 }
 
 // pass is what the runtime's poller calls: before it waits, to ask for an arrival, and when it has waited.
@@ -187,9 +196,9 @@ func (p *readPoll) pass(uintptr) bool {
 // left there would not be told again.
 func (p *readPoll) take() {
 	if p.open {
-		var ev [1]unix.EpollEvent
-		n, _ := unix.EpollWait(p.epfd, ev[:], 0)
-		p.open = n < 1
+		var ev unix.EpollEvent
+		n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.epfd), uintptr(unsafe.Pointer(&ev)), 1, 0, 0, 0)
+		p.open = errno != 0 || n == 0
 	}
 }
 
@@ -202,17 +211,25 @@ func (p *readPoll) Write(f func(fd uintptr) bool) error {
 		if done, err := p.try(f); done || err != nil {
 			return err
 		}
-		p.await(unix.POLLOUT, writeWait)
+		p.await(unix.POLLOUT, writeWait, true)
 	}
 }
 
-// await waits in the kernel for one of events, for at most d, and tells whether it is there.
-func (p *readPoll) await(events int16, d time.Duration) bool {
+// await waits in the kernel for one of events, for at most d, and tells whether it is there. If tell is false, Go's
+// scheduler does not learn of it.
+func (p *readPoll) await(events int16, d time.Duration, tell bool) bool {
 	if p.enter() != nil {
 		return false
 	}
 	defer p.exit()
 	limit := unix.NsecToTimespec(int64(d))
-	n, err := unix.Ppoll([]unix.PollFd{{Fd: int32(p.fd), Events: events}}, &limit, nil)
-	return n > 0 && err == nil
+	fd := unix.PollFd{Fd: int32(p.fd), Events: events}
+	var n uintptr
+	var errno syscall.Errno
+	if tell {
+		n, _, errno = unix.Syscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&fd)), 1, uintptr(unsafe.Pointer(&limit)), 0, 0, 0)
+	} else {
+		n, _, errno = unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&fd)), 1, uintptr(unsafe.Pointer(&limit)), 0, 0, 0)
+	}
+	return n > 0 && errno == 0
 }

@@ -53,6 +53,55 @@ func TestPoll(t *testing.T) {
 	}
 }
 
+// TestAwait checks that what has come, or is to come, ends it, and that it takes nothing.
+func TestAwait(t *testing.T) {
+	leak.Check(t)
+	c := listen(t, "udp4", "127.0.0.1:0", nil)
+	one := Train{Data: []byte("x"), Remote: c.LocalAddr()}
+	m := messages(2)
+	for _, read := range []func([]Message) (int, error){c.TryReadBatch, c.ReadBatch} {
+		send(t, c, &one)
+		for range 2 { // it is still there the second time
+			if err := c.Await(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n, err := read(m); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+		done := make(chan error)
+		go func() { done <- c.Await() }()
+		send(t, c, &one)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if n, err := read(m); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	if err := c.SetReadDeadline(time.Now().Add(-time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Await(); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error(err)
+	}
+	if err := c.SetReadDeadline(time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error)
+	go func() { done <- c.Await() }()
+	c.Close()
+	if err := <-done; !errors.Is(err, net.ErrClosed) {
+		t.Error(err)
+	}
+	if err := c.Await(); !errors.Is(err, net.ErrClosed) {
+		t.Error(err)
+	}
+	if err := listen(t, "udp4", "127.0.0.1:0", &Options{DisablePoll: true}).Await(); err != nil {
+		t.Error("without Caps.Poll:", err)
+	}
+}
+
 // TestReadPollOrder has datagrams come at all times at which a request to be told of one can stand: none must be missed.
 func TestReadPollOrder(t *testing.T) {
 	leak.Check(t)

@@ -47,7 +47,7 @@ func (c *Conn) open(o *Options) error {
 }
 
 func (c *Conn) poll(d time.Duration) bool {
-	return c.sys.poll != nil && c.sys.poll.await(unix.POLLIN, d)
+	return c.sys.poll != nil && c.sys.poll.await(unix.POLLIN, d, d > time.Millisecond)
 }
 
 // prober sets socket options.
@@ -113,7 +113,7 @@ func (c *Conn) probe(fd int, o *Options) error {
 // and a sandbox may forbid. With none they do nothing.
 func (k *kernel) hasBatching(fd uintptr) bool {
 	_, send := k.sendmmsg(fd, nil)
-	_, receive := k.recvmmsg(fd, nil)
+	_, receive := k.recvmmsg(fd, nil, false)
 	return !isAbsent(send) && !isAbsent(receive)
 }
 
