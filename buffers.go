@@ -17,10 +17,9 @@ const reserved = 64
 var packetBuffers reserve
 
 // reserve keeps buffers for as long as the process lives, the last used first, as these are in the
-// processor's caches. A sync.Pool would lose them to the garbage collector, which a process with little
-// memory in use runs a hundred times a second, since it allows such a one 4 MB at least, but garbage only in
-// proportion to what is in use. For the same reason all are allocated at the first need: they count
-// as in use, so that even a small process makes megabytes of garbage, not hundreds of kilobytes, until it has to be collected.
+// processor's caches. A sync.Pool would lose them to the garbage collector, which a process with little memory in use
+// runs up to a hundred times a second: whenever there is as much garbage as there is memory in use (GOGC=100). That is also
+// why all are allocated at the first need: they count as in use, and a small process collects half as often.
 type reserve struct {
 	mu   sync.Mutex
 	free []*buffer

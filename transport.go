@@ -19,6 +19,8 @@ import (
 
 // Transport owns a socket and the connections on it, of both roles. All of its
 // methods may be called by any goroutine, but not by callbacks if they wait.
+//
+// All Transports of a process share 4 MiB of memory for packets, which is allocated with the first and kept.
 type Transport struct {
 	cfg         Config
 	socket      Socket
