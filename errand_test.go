@@ -70,10 +70,11 @@ func TestErrandBlocks(t *testing.T) {
 	for _, says := range []bool{false, true} {
 		leak.Check(t)
 		var calls atomic.Int32
+		var once sync.Once
 		block, again, back := make(chan struct{}), make(chan struct{}), make(chan bool, 1)
 		l := lender(t, &errandFunc{func(d *Duty) {
 			if calls.Add(1) > 1 {
-				close(again)
+				once.Do(func() { close(again) })
 				return
 			}
 			if says {
@@ -86,15 +87,13 @@ func TestErrandBlocks(t *testing.T) {
 		poke(t, l)
 		wait(t, "the errand is run again", again)
 		echoes(t, l)
-		if n := l.Transport().Stats().TakeOvers; n != 1 {
-			t.Errorf("%d took over", n)
-		}
 		close(block)
 		if !<-back {
 			t.Error("the first one did not lose its duties")
 		}
-		if n := calls.Load(); n != 2 {
-			t.Errorf("%d calls", n)
+		// On a busy machine the second one may be relieved as well, since it is without a processor.
+		if n, c := l.Transport().Stats().TakeOvers, calls.Load(); n < 1 || uint64(c) != n+1 {
+			t.Errorf("%d took over, in %d calls", n, c)
 		}
 		echoes(t, l)
 	}
