@@ -18,19 +18,19 @@ var packetBuffers reserve
 
 // reserve keeps buffers for as long as the process lives, the last used first, as these are in the
 // processor's caches. A sync.Pool would lose them to the garbage collector, which a process with little memory in use
-// runs up to a hundred times a second: whenever there is as much garbage as there is memory in use (GOGC=100). That is also
+// runs dozens of times a second: whenever there is as much garbage as there is memory in use (GOGC=100). That is also
 // why all are allocated at the first need: they count as in use, and a small process collects half as often.
 type reserve struct {
 	mu   sync.Mutex
 	free []*buffer
-	full bool // the reserve was allocated
+	made bool // its buffers were allocated
 }
 
 // get fills the places of dst that are nil.
 func (r *reserve) get(dst []*buffer) {
 	r.mu.Lock()
-	if !r.full {
-		r.full = true
+	if !r.made {
+		r.made = true
 		r.free = make([]*buffer, reserved)
 		for i := range r.free {
 			r.free[i] = new(buffer)

@@ -188,11 +188,11 @@ func (r *router) rest() {
 	r.release()
 	clear(r.runs) // which point into the buffers
 	r.runs = r.runs[:0]
+	keep := 0
 	if r.conn == nil {
-		r.giveBack(1) // ReadBatch waits with a buffer
-	} else {
-		r.giveBack(0)
+		keep = 1 // ReadBatch waits with a buffer
 	}
+	r.giveBack(keep)
 }
 
 // end gives back all of the router's memory: a Transport that is closed may be
@@ -205,7 +205,7 @@ func (r *router) end() {
 	r.giveBack(0)
 }
 
-// giveBack leaves the first n messages alone with a buffer.
+// giveBack gives back the buffers of all messages but the first n.
 func (r *router) giveBack(n int) {
 	packetBuffers.put(r.bufs[n:])
 	for i := range r.msgs[n:] {

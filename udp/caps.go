@@ -21,7 +21,7 @@ type Caps struct {
 	Batching bool
 
 	// Poll means that waiting to read is not left to the poller of Go's runtime, which
-	// wakes threads for what nobody waits for; and that [Conn.Poll] waits.
+	// wakes threads for what nobody waits for; and that [Conn.Poll] and [Conn.Await] wait.
 	Poll bool
 
 	// ECN means that ECN marks are read and set. It becomes false when the system

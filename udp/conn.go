@@ -153,8 +153,8 @@ func (c *Conn) Poll(d time.Duration) bool { return c.poll(d) }
 // Await waits until there is something to read, which TryReadBatch then finds unless it was damaged; until the read deadline passes
 // ([os.ErrDeadlineExceeded]); or until the Conn is closed ([net.ErrClosed]). Without [Caps].Poll it returns nil at once.
 //
-// ReadBatch does all that, and tells Go's scheduler of the system call with which it reads, as package net does. Await,
-// TryReadBatch and WriteTrain tell it nothing, which is for programs that are idle for a moment a thousand times a second: the runtime has
+// ReadBatch does all that, and tells Go's scheduler that it made a system call, as whatever reads by package net does. Await,
+// TryReadBatch and WriteTrain, unless it has to wait, tell it nothing, which is for programs that are idle for a moment a thousand times a second: the runtime has
 // a thread which takes processors away from goroutines that do not yield. It sleeps once all processors are idle,
 // until it is told of a system call, and then looks every 20 µs for some milliseconds, which such a program pays for with a tenth of
 // its CPU time. But a timer wakes it as well. So whoever calls Await has one due within some 10 ms of each

@@ -24,7 +24,8 @@
 //
 //   - The poller of Go's runtime, which wakes a thread for each datagram that has left and for all that
 //     arrives, has nothing to do with the socket but when a read waits; and a read that will
-//     not wait long need not be parked ([Conn.Poll]).
+//     not wait long need not be parked ([Conn.Poll]). Go's scheduler need not be
+//     told of system calls that do not wait ([Conn.Await]).
 //
 //   - Several sockets may share a port ([ListenGroup]), and QUIC packets find theirs by the
 //     connection ID ([Steer]).
@@ -54,7 +55,7 @@
 //	                                  Linux   macOS   FreeBSD  Windows  others
 //	trains as a whole (GSO, GRO)      yes     -       -        -        -
 //	several messages a call           yes     -       -        -        -
-//	a poller of its own, Poll         yes     -       -        -        -
+//	a poller of its own, Poll, Await  yes     -       -        -        -
 //	TryReadBatch                      yes     yes     yes      -        Unix, but for AIX
 //	ECN marks                         yes     yes     -        -        -
 //	local address (Local, Interface)  yes     yes     -        -        -

@@ -79,7 +79,7 @@ func Inject(t testing.TB, f Faults) {
 		}
 		return sendmsg(fd, m)
 	}
-	k.recvmmsg = func(fd uintptr, msgs []mmsghdr, tell bool) (int, syscall.Errno) {
+	k.recvmmsg = func(fd uintptr, msgs []mmsghdr) (int, syscall.Errno) {
 		if f.Batch != 0 {
 			return 0, f.Batch
 		}
@@ -88,15 +88,15 @@ func Inject(t testing.TB, f Faults) {
 				return 0, errno
 			}
 		}
-		return recvmmsg(fd, msgs, tell)
+		return recvmmsg(fd, msgs)
 	}
-	k.recvmsg = func(fd uintptr, m *mmsghdr, tell bool) syscall.Errno {
+	k.recvmsg = func(fd uintptr, m *mmsghdr) syscall.Errno {
 		if f.Receive != nil {
 			if errno := f.Receive(false); errno != 0 {
 				return errno
 			}
 		}
-		return recvmsg(fd, m, tell)
+		return recvmsg(fd, m)
 	}
 	if f.Steer {
 		k.attach = func(int, []unix.SockFilter) error { return os.NewSyscallError("setsockopt", unix.EPERM) }

@@ -285,13 +285,13 @@ func TestReadFaults(t *testing.T) {
 			read = c.TryReadBatch
 		}
 		var faults []syscall.Errno
-		c.sys.kernel.recvmmsg = func(fd uintptr, msgs []mmsghdr, tell bool) (int, syscall.Errno) {
+		c.sys.kernel.recvmmsg = func(fd uintptr, msgs []mmsghdr) (int, syscall.Errno) {
 			if len(faults) > 0 {
 				f := faults[0]
 				faults = faults[1:]
 				return 0, f
 			}
-			return recvmmsg(fd, msgs, tell)
+			return recvmmsg(fd, msgs)
 		}
 		m := messages(1)
 		one := Train{Data: []byte("x"), Remote: c.LocalAddr()}

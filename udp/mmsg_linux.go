@@ -17,9 +17,9 @@ type mmsghdr struct {
 
 // kernel is the system calls that a Conn makes, so that tests can have them fail.
 type kernel struct {
-	recvmmsg   func(fd uintptr, msgs []mmsghdr, tell bool) (int, syscall.Errno)
+	recvmmsg   func(fd uintptr, msgs []mmsghdr) (int, syscall.Errno)
 	sendmmsg   func(fd uintptr, msgs []mmsghdr) (int, syscall.Errno)
-	recvmsg    func(fd uintptr, msg *mmsghdr, tell bool) syscall.Errno
+	recvmsg    func(fd uintptr, msg *mmsghdr) syscall.Errno
 	sendmsg    func(fd uintptr, msg *mmsghdr) syscall.Errno
 	setsockopt func(fd, level, opt, value int) error
 	getsockopt func(fd, level, opt int) (int, error)
@@ -48,24 +48,18 @@ var realKernel = kernel{
 	epollCtl:    epollCtl,
 }
 
-func recvmmsg(fd uintptr, msgs []mmsghdr, tell bool) (int, syscall.Errno) {
-	return mmsg(unix.SYS_RECVMMSG, fd, msgs, tell)
+func recvmmsg(fd uintptr, msgs []mmsghdr) (int, syscall.Errno) {
+	return mmsg(unix.SYS_RECVMMSG, fd, msgs)
 }
 
 func sendmmsg(fd uintptr, msgs []mmsghdr) (int, syscall.Errno) {
-	return mmsg(unix.SYS_SENDMMSG, fd, msgs, false)
+	return mmsg(unix.SYS_SENDMMSG, fd, msgs)
 }
 
-// mmsg never waits, and Go's scheduler is told of the call on request: see [Conn.Await].
-func mmsg(call, fd uintptr, msgs []mmsghdr, tell bool) (int, syscall.Errno) {
+// mmsg never waits, and Go's scheduler is not told of the call: see [Conn.Await].
+func mmsg(call, fd uintptr, msgs []mmsghdr) (int, syscall.Errno) {
 	for {
-		var n uintptr
-		var errno syscall.Errno
-		if tell {
-			n, _, errno = unix.Syscall6(call, fd, uintptr(unsafe.Pointer(unsafe.SliceData(msgs))), uintptr(len(msgs)), unix.MSG_DONTWAIT, 0, 0)
-		} else {
-			n, _, errno = unix.RawSyscall6(call, fd, uintptr(unsafe.Pointer(unsafe.SliceData(msgs))), uintptr(len(msgs)), unix.MSG_DONTWAIT, 0, 0)
-		}
+		n, _, errno := unix.RawSyscall6(call, fd, uintptr(unsafe.Pointer(unsafe.SliceData(msgs))), uintptr(len(msgs)), unix.MSG_DONTWAIT, 0, 0)
 		switch {
 		case errno == unix.EINTR:
 			continue
@@ -76,24 +70,14 @@ func mmsg(call, fd uintptr, msgs []mmsghdr, tell bool) (int, syscall.Errno) {
 	}
 }
 
-func recvmsg(fd uintptr, msg *mmsghdr, tell bool) syscall.Errno {
-	return oneMsg(unix.SYS_RECVMSG, fd, msg, tell)
-}
+func recvmsg(fd uintptr, msg *mmsghdr) syscall.Errno { return oneMsg(unix.SYS_RECVMSG, fd, msg) }
 
-func sendmsg(fd uintptr, msg *mmsghdr) syscall.Errno {
-	return oneMsg(unix.SYS_SENDMSG, fd, msg, false)
-}
+func sendmsg(fd uintptr, msg *mmsghdr) syscall.Errno { return oneMsg(unix.SYS_SENDMSG, fd, msg) }
 
 // oneMsg is mmsg for a single message.
-func oneMsg(call, fd uintptr, msg *mmsghdr, tell bool) syscall.Errno {
+func oneMsg(call, fd uintptr, msg *mmsghdr) syscall.Errno {
 	for {
-		var n uintptr
-		var errno syscall.Errno
-		if tell {
-			n, _, errno = unix.Syscall(call, fd, uintptr(unsafe.Pointer(&msg.hdr)), unix.MSG_DONTWAIT)
-		} else {
-			n, _, errno = unix.RawSyscall(call, fd, uintptr(unsafe.Pointer(&msg.hdr)), unix.MSG_DONTWAIT)
-		}
+		n, _, errno := unix.RawSyscall(call, fd, uintptr(unsafe.Pointer(&msg.hdr)), unix.MSG_DONTWAIT)
 		if errno == unix.EINTR {
 			continue
 		}
@@ -101,6 +85,9 @@ func oneMsg(call, fd uintptr, msg *mmsghdr, tell bool) syscall.Errno {
 		return errno
 	}
 }
+
+// tellScheduler makes a system call that does nothing but that Go's scheduler is told of it.
+func tellScheduler() { _, _, _ = unix.Syscall(unix.SYS_GETPID, 0, 0, 0) }
 
 func setsockopt(fd, level, opt, value int) error {
 	return os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, level, opt, value))

@@ -113,7 +113,7 @@ func (c *Conn) probe(fd int, o *Options) error {
 // and a sandbox may forbid. With none they do nothing.
 func (k *kernel) hasBatching(fd uintptr) bool {
 	_, send := k.sendmmsg(fd, nil)
-	_, receive := k.recvmmsg(fd, nil, false)
+	_, receive := k.recvmmsg(fd, nil)
 	return !isAbsent(send) && !isAbsent(receive)
 }
 

@@ -24,7 +24,6 @@ type reader struct {
 
 	// The call at hand: how many messages are wanted, and what came of it.
 	want, n int
-	tell    bool // Go's scheduler
 	errno   syscall.Errno
 	soft    int // errors passed over
 
@@ -95,13 +94,13 @@ func (r *reader) receive(fd uintptr) bool {
 func (r *reader) call(fd uintptr) (int, syscall.Errno) {
 	k := &r.c.sys.kernel
 	if r.c.batching.Load() {
-		n, errno := k.recvmmsg(fd, r.msgs[:r.want], r.tell)
+		n, errno := k.recvmmsg(fd, r.msgs[:r.want])
 		if errno != unix.ENOSYS {
 			return n, errno
 		}
 		r.c.leaveBatching()
 	}
-	if errno := k.recvmsg(fd, &r.msgs[0], r.tell); errno != 0 {
+	if errno := k.recvmsg(fd, &r.msgs[0]); errno != 0 {
 		return 0, errno
 	}
 	return 1, 0
@@ -151,8 +150,8 @@ func (r *reader) end(m []Message) (int, error) {
 func (c *Conn) readBatch(m []Message) (int, error) {
 	r := &c.sys.reader
 	r.begin(m)
-	r.tell = true
 	err := c.raw.Read(r.wait)
+	tellScheduler() // see Await
 	n, e := r.end(m)
 	if err != nil {
 		return 0, err
@@ -163,7 +162,6 @@ func (c *Conn) readBatch(m []Message) (int, error) {
 func (c *Conn) tryReadBatch(m []Message) (int, error) {
 	r := &c.sys.reader
 	r.begin(m)
-	r.tell = false
 	// Not raw.Read, which fails once the deadline has passed.
 	err := c.raw.Control(r.try)
 	n, e := r.end(m)
