@@ -33,6 +33,7 @@ type Conn struct {
 	app         Application
 	w           *worker        // whose turn it is
 	out         *Duty          // in a callback: what it keeps from being done
+	errands     []Errand       // what callbacks have lent the goroutine for
 	yield       bool           // the callback has called Yield
 	budget      budget         // what is left of it in this turn
 	deadline    time.Time      // of io, as of the last turn; zero: none

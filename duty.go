@@ -75,9 +75,8 @@ var watchEpoch = time.Now()
 
 // duties are those of a worker, and the watch over whether its goroutine attends to them.
 type duties struct {
-	errands []Errand
-	duty    *Duty
-	onward  func() // what a goroutine does that has taken over
+	duty   *Duty
+	onward func() // what a goroutine does that has taken over
 
 	current atomic.Pointer[Duty] // duty
 	runs    atomic.Uint64        // odd while turns are run; grows when they begin and end
@@ -194,16 +193,17 @@ func (w *worker) takeOver() {
 	s := w.duties
 	s.duty = &Duty{w: w}
 	s.current.Store(s.duty)
-	under := w.list // whose turns are under way
+	under := w.begun // whose turns are under way
 	switch w.stage {
 	case stageIn:
 		w.list = slices.Delete(w.list, w.pos, w.pos+1)
-		under = w.list[:w.pos]
+	case stageErrand:
+		under = w.begun[w.posOut:]
 	case stageOut:
-		w.pos++
-		under = w.list[w.pos:]
+		w.posOut++
+		under = w.begun[w.posOut:]
 	}
-	if w.stage == stageErrands {
+	if w.stage == stageErrand {
 		w.t.stats.takeOvers.Add(1)
 	} else {
 		w.t.wg.Add(1) // the one that it had for this is that turn's now

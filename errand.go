@@ -12,16 +12,18 @@ import (
 type Errand interface {
 	// Run does the work, outside of all strands. It should be short: until it
 	// returns, the turns that it was lent in do not go on, and nobody reads the
-	// socket. If it blocks all the same, another goroutine takes over what this one had to do: at
+	// socket. It returns true if it is to be run again when the connection has sent what it has brought
+	// about so far: who does much work in parts has the peer begin with the first of it.
+	//
+	// If it blocks all the same, another goroutine takes over what this one had to do: at
 	// once if Run calls d.HandOver before, else when that is noticed, after some
 	// milliseconds. Then Run is called again, by that goroutine, while the first call still goes on; and the
 	// first, when it gets to it, finds d.Lost true and returns.
-	Run(d *Duty)
+	Run(d *Duty) (more bool)
 }
 
-// Lend has e run by the goroutine of the turn that is under way: when all
-// connections that got packets have had their ProcessReads, and before any has its
-// ProcessWrites. It returns false where that cannot be, as in the turns of a handshake, and in a callback that
+// Lend has e run by the goroutine of the turn that is under way: when this connection, and maybe a few others
+// that got packets, have had their ProcessReads, and before this one has its ProcessWrites. It returns false where that cannot be, as in the turns of a handshake, and in a callback that
 // has taken too long. Lending the same twice in a row is lending it once, so e has to be comparable, as
 // pointers are. Callbacks only.
 func (c *Conn) Lend(e Errand) bool {
@@ -30,39 +32,40 @@ func (c *Conn) Lend(e Errand) bool {
 	if d == nil || !d.back(dutyCallback) {
 		return false
 	}
-	l := &c.w.duties.errands
-	if n := len(*l); n == 0 || (*l)[n-1] != e {
-		*l = append(*l, e)
+	if n := len(c.errands); n == 0 || c.errands[n-1] != e {
+		c.errands = append(c.errands, e)
 	}
 	d.leave(dutyCallback)
 	return true
 }
 
-// runErrands runs what callbacks have lent the goroutine for. It returns false if
+// runErrands runs what callbacks of the connection have lent the goroutine for. It returns false if
 // its duties are another's now: then nothing of the worker may be touched any more.
-func (w *worker) runErrands() (held bool) {
+func (w *worker) runErrands(c *Conn) (held bool) {
+	w.stage = stageErrand
 	s := w.duties
 	d := s.duty
-	for _, c := range w.list {
-		c.guard.leave()
-	}
+	c.guard.leave()
 	s.lend()
-	for len(s.errands) > 0 {
-		e := s.errands[0]
+	for range len(c.errands) {
+		e := c.errands[0]
 		d.since.Store(int64(time.Since(watchEpoch)))
-		if !d.run(e) {
+		more, held := d.run(e)
+		if !held {
 			return false
 		}
-		s.errands = slices.Delete(s.errands, 0, 1)
+		c.errands = slices.Delete(c.errands, 0, 1)
+		if more {
+			c.errands = append(c.errands, e)
+		}
 	}
-	for _, c := range w.list {
-		c.guard.enter()
-	}
+	w.stage = stageOut
+	c.guard.enter()
 	return true
 }
 
-// run runs one errand, and returns whether the duties are still those of this goroutine.
-func (d *Duty) run(e Errand) (held bool) {
+// run runs one errand, and returns what that returns and whether the duties are still those of this goroutine.
+func (d *Duty) run(e Errand) (more, held bool) {
 	ended := true // the errand ends the goroutine, or panics
 	defer func() {
 		if !ended {
@@ -76,7 +79,7 @@ func (d *Duty) run(e Errand) (held bool) {
 		d.HandOver()
 	}()
 	d.leave(dutyErrand)
-	e.Run(d)
+	more = e.Run(d)
 	ended = false
-	return d.back(dutyErrand)
+	return more, d.back(dutyErrand)
 }

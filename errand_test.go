@@ -10,10 +10,13 @@ import (
 	"github.com/frittata-go/frittata/quic"
 )
 
-// errandFunc is an Errand.
+// errandFunc is an Errand that is done when it has been run.
 type errandFunc struct{ run func(d *Duty) }
 
-func (e *errandFunc) Run(d *Duty) { e.run(d) }
+func (e *errandFunc) Run(d *Duty) (more bool) {
+	e.run(d)
+	return false
+}
 
 // lender has a server that lends e when its first connection gets data, and is an echo to all others.
 func lender(t *testing.T, e Errand) *Listener {
@@ -153,8 +156,9 @@ func TestWatchEnds(t *testing.T) {
 	}
 	for range 3 {
 		s.beginRun()
-		s.errands = append(s.errands, &errandFunc{func(*Duty) {}})
-		if !w.runErrands() {
+		c := &Conn{errands: []Errand{&errandFunc{func(*Duty) {}}}}
+		c.guard.enter()
+		if !w.runErrands(c) {
 			t.Fatal("the duties are lost")
 		}
 		s.timer.Stop()

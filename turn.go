@@ -59,6 +59,8 @@ func (c *Conn) turnOut(w *worker) (requeue bool, by *worker) {
 	more = more || c.io.Writable() > writable
 	// So is what the budget has left.
 	more = more || c.mail.Load()
+	// And errands that are to be run again, or that a turn which was taken over could not run.
+	more = more || len(c.errands) > 0
 	gone := c.settle()
 	by = c.w
 	c.leave()
@@ -291,7 +293,7 @@ func (c *Conn) settle() (gone bool) {
 	} else if c.connected {
 		c.noteReady()
 	}
-	if c.io.Gone() {
+	if c.io.Gone() && len(c.errands) == 0 {
 		c.vanish()
 		return true
 	}

@@ -15,17 +15,20 @@ type worker struct {
 	now     time.Time // one clock reading for each phase
 	yield   bool      // a callback has made goroutines runnable
 	stirred bool      // so did one earlier, and they have had the processor once
+	stirs   bool      // so did one in these turns
 	crowded bool      // that took long: there is more to do than there are processors
 	router  bool
 	lane    *lane         // a runner's
 	rounds  int           // the router's, since others had the processor
 	read    time.Time     // the router's: when it read last; a runner's: when it began its turns
 	list    []*Conn       // the strands to run
+	begun   []*Conn       // of these, those that have had their first phase only
 	due     []*Conn       // those that need another turn
 	in      quic.Datagram // scratch space of run.recv
 	out     udp.Train     // and of writeTrain
 	stage   stage
 	pos     int     // of list: see stage
+	posOut  int     // of begun
 	duties  *duties // what others may take over; nil in a handshake, and for a turn that is left of one that was taken over
 
 	computes bool // it is a handshake's
@@ -68,33 +71,30 @@ func (w *worker) run() (held bool) {
 type stage uint8
 
 const (
-	stageIn      stage = iota // the first phase of that at w.pos, and of those behind it
-	stageErrands              // what comes between the phases
-	stageOut                  // the second phase of that at w.pos, and of those behind it
+	stageIn     stage = iota // the turn of that at w.pos of w.list, and of those behind it
+	stageErrand              // an errand of that at w.posOut of w.begun, then as stageOut
+	stageOut                 // the second phase of that at w.posOut of w.begun, and of those behind it
 )
 
 // goOn does what is left of run, from w.stage and w.pos on.
 func (w *worker) goOn() (held bool) {
-	if w.stage == stageIn {
-		if !w.runIn() {
+	for {
+		if w.stage == stageIn {
+			if !w.runIn() {
+				return false
+			}
+			w.giveWay()
+			w.stage, w.posOut = stageOut, 0
+		}
+		if !w.runOut() {
 			return false
 		}
-		w.stage = stageErrands
-	}
-	if w.stage == stageErrands {
-		if len(w.duties.errands) > 0 && !w.runErrands() {
-			return false
+		clear(w.begun)
+		w.begun = w.begun[:0]
+		if w.pos == len(w.list) {
+			break
 		}
-		if w.yield {
-			w.yield, w.stirred, w.rounds = false, true, 0
-			began := time.Now()
-			runtime.Gosched()
-			w.crowded = time.Since(began) > stayTime
-		}
-		w.stage, w.pos = stageOut, 0
-	}
-	if !w.runOut() {
-		return false
+		w.stage = stageIn
 	}
 	clear(w.list)
 	w.list = w.list[:0]
@@ -102,22 +102,59 @@ func (w *worker) goOn() (held bool) {
 	return true
 }
 
-// runIn is the first phase of the turns.
+// giveWay lets those have the processor that callbacks have made runnable.
+func (w *worker) giveWay() {
+	if !w.yield {
+		return
+	}
+	w.yield, w.stirred, w.stirs, w.rounds = false, true, true, 0
+	began := time.Now()
+	runtime.Gosched()
+	w.crowded = time.Since(began) > stayTime
+}
+
+// runIn has the turns, those in which nothing comes between the phases to their end: what they have
+// to say goes out before the next one begins, so that the peer can begin with it.
 func (w *worker) runIn() (held bool) {
-	for ; w.pos < len(w.list); w.pos++ {
+	from := w.pos
+	for ; w.pos < len(w.list) && len(w.begun) < begunAtOnce; w.pos++ {
 		if w.lateIn() && w.spill(true) {
 			w.list = w.list[:w.pos]
 			break
 		}
 		c := w.list[w.pos]
-		if by := c.turnIn(w); by != w {
-			w.countTurns(1)
-			requeue, _ := c.turnOut(by)
-			c.endAlone(by, requeue)
+		n, yield := w.pos+1-from, w.yield
+		w.yield = false
+		by := c.turnIn(w)
+		if by == w {
+			waits := w.yield || len(c.errands) > 0
+			w.yield = w.yield || yield
+			if waits {
+				w.begun = append(w.begun, c)
+				continue
+			}
+			w.now = time.Now()
+		}
+		if !w.finish(c, by) {
+			w.countTurns(n)
 			return false
 		}
 	}
-	w.countTurns(len(w.list))
+	w.countTurns(w.pos - from)
+	return true
+}
+
+// finish has the second phase of a turn, which is that of the worker by. It returns false if that is not
+// w any more in the end.
+func (w *worker) finish(c *Conn, by *worker) (held bool) {
+	requeue, by := c.turnOut(by)
+	if by != w {
+		c.endAlone(by, requeue)
+		return false
+	}
+	if requeue {
+		w.due = append(w.due, c)
+	}
 	return true
 }
 
@@ -128,42 +165,49 @@ func (w *worker) countTurns(n int) {
 	}
 }
 
-// runOut is the second phase.
+// runOut is the second phase of those that have not had it.
 func (w *worker) runOut() (held bool) {
-	for ; w.pos < len(w.list); w.pos++ {
-		c := w.list[w.pos]
-		w.now = time.Now()
-		if w.late() && w.spill(false) {
-			break
+	for ; w.posOut < len(w.begun); w.posOut++ {
+		c := w.begun[w.posOut]
+		if w.stage == stageOut {
+			w.now = time.Now()
+			if w.posOut > 0 && w.late() && w.spill(false) {
+				break
+			}
 		}
-		requeue, by := c.turnOut(w)
-		if by != w {
-			c.endAlone(by, requeue)
+		if len(c.errands) > 0 && !w.runErrands(c) {
 			return false
 		}
-		if requeue {
-			w.due = append(w.due, c)
+		w.now = time.Now()
+		if !w.finish(c, w) {
+			return false
 		}
 	}
 	return true
 }
 
-// lateCheck is how many strands the router reads for between looks at the clock.
+// begunAtOnce is of how many connections goroutines are made runnable before these get the processor, and
+// what they say goes out: with more the peer waits for the first of it.
+const begunAtOnce = 4
+
+// lateCheck is how many strands the router reads for, and says nothing for, between looks at the clock.
 const lateCheck = 16
 
-// lateIn is late before the first phase of a turn, where the clock has to be read for it.
+// lateIn is late before a turn begins, where the clock may have to be read for it.
 func (w *worker) lateIn() bool {
-	if w.router && w.pos%lateCheck != 0 || w.pos == 0 || !w.canSpill() {
+	if w.pos == 0 || !w.canSpill() {
 		return false
 	}
-	w.now = time.Now()
+	if !w.router || w.pos%lateCheck == 0 {
+		w.now = time.Now()
+	}
 	return w.late()
 }
 
 // late tells whether others should run the turns from w.pos on: it is time for the router to read again,
 // or the turns before have taken a runner long.
 func (w *worker) late() bool {
-	return w.pos > 0 && w.now.Sub(w.read) > w.t.queue.lag && w.canSpill()
+	return w.now.Sub(w.read) > w.t.queue.lag && w.canSpill()
 }
 
 // canSpill tells whether others could run what this one does not.
@@ -183,6 +227,9 @@ func (w *worker) spill(in bool) bool {
 		return false
 	}
 	rest := w.list[w.pos:]
+	if !in {
+		rest = w.begun[w.posOut:]
+	}
 	for _, c := range rest {
 		if !in {
 			c.leave()

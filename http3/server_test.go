@@ -610,24 +610,41 @@ func TestHeaderLimits(t *testing.T) {
 }
 
 func TestServerTimeouts(t *testing.T) {
-	h, got := handlerOf(func(w http.ResponseWriter, r *http.Request) [2]error {
-		_, rerr := io.ReadAll(r.Body)
-		_, werr := w.Write(make([]byte, 1<<20))
-		return [2]error{rerr, werr}
-	})
-	ts := newTestServer(t, h, func(ts *testServer) {
-		ts.srv.ReadTimeout, ts.srv.WriteTimeout = time.Millisecond, time.Millisecond
-	})
-	pr, pw := io.Pipe()
-	defer pw.Close()
-	resp, err := ts.tr.RoundTrip(ts.request("POST", "/", pr))
-	if err == nil {
-		resp.Body.Close()
-	}
-	for _, err := range await(t, got) {
-		if !errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Errorf("error is %v", err)
-		}
+	for name, test := range map[string]struct {
+		read, write time.Duration
+		use         func(w http.ResponseWriter, r *http.Request) error
+	}{
+		"read": {read: time.Millisecond, use: func(_ http.ResponseWriter, r *http.Request) error {
+			_, err := io.ReadAll(r.Body)
+			return err
+		}},
+		"write": {write: 20 * time.Millisecond, use: func(w http.ResponseWriter, r *http.Request) error {
+			for {
+				if _, err := w.Write(make([]byte, 1<<20)); err != nil {
+					return err
+				}
+			}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, got := handlerOf(test.use)
+			ts := newTestServer(t, h, func(ts *testServer) {
+				ts.srv.ReadTimeout, ts.srv.WriteTimeout = test.read, test.write
+			})
+			var body io.Reader
+			if test.read > 0 {
+				pr, pw := io.Pipe()
+				defer pw.Close()
+				body = pr
+			}
+			resp, err := ts.tr.RoundTrip(ts.request("POST", "/", body))
+			if err == nil {
+				defer resp.Body.Close() // what is not read has no room, and the handler waits
+			}
+			if err := await(t, got); !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("error is %v", err)
+			}
+		})
 	}
 }
 

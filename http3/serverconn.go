@@ -102,13 +102,13 @@ func (c *serverConn) onClose(error) { c.srv.removeConn(c) }
 // On a worker, or on the goroutine of a turn.
 
 // Run handles the requests that the goroutine of a turn was lent for; see [frittata.Errand].
-func (c *serverConn) Run(d *frittata.Duty) {
+func (c *serverConn) Run(d *frittata.Duty) (more bool) {
 	p := &c.srv.workers
 	if !c.beginLending() {
 		// The handler that an earlier call is at does not return.
 		p.distrust()
 		c.leaveToWorkers()
-		return
+		return false
 	}
 	defer c.endLending() // the handler may end the goroutine
 	m := scratches.Get().(*scratch)
@@ -120,19 +120,23 @@ func (c *serverConn) Run(d *frittata.Duty) {
 		}
 		c.serveLent(s, m, d)
 		if d.Lost() {
-			return
+			return false
 		}
-		if n%lentCheck != 0 {
-			continue
-		}
-		if took := time.Since(begin); took > lentTime {
-			if took > time.Duration(n)*quickTime {
-				p.slow(n)
+		if n%lentCheck == 0 {
+			if took := time.Since(begin); took > lentTime {
+				if took > time.Duration(n)*quickTime {
+					p.slow(n)
+				}
+				c.leaveToWorkers()
 			}
-			c.leaveToWorkers()
+		}
+		if n == lentAtOnce {
+			more = c.anyLent()
+			break
 		}
 	}
 	scratches.Put(m)
+	return more
 }
 
 // beginLending is false while somebody else is at it.
@@ -166,8 +170,19 @@ func (c *serverConn) nextLent() *h3driver.Stream {
 	return s
 }
 
+// anyLent tells whether there is one.
+func (c *serverConn) anyLent() bool {
+	c.lentMu.Lock()
+	defer c.lentMu.Unlock()
+	return c.lentDone < len(c.lent)
+}
+
 const (
-	// lentTime is for how long the goroutine of a turn runs handlers of a connection, at most.
+	// lentAtOnce is how many handlers the goroutine of a turn runs before their responses are sent. With more
+	// the peer waits for the first response while we are busy with the last, and we for its next request
+	// while it is busy with all of them.
+	lentAtOnce = 8
+	// lentTime is for how long it does so at most; what is left is the workers'.
 	lentTime = 250 * time.Microsecond
 	// lentCheck is after how many of them it looks at the clock.
 	lentCheck = 4

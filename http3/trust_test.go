@@ -1,13 +1,18 @@
 package http3
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
+	"github.com/frittata-go/frittata"
 	"github.com/frittata-go/frittata/internal/leak"
+	"github.com/frittata-go/frittata/quic"
 )
 
 func TestTrust(t *testing.T) {
@@ -161,4 +166,60 @@ func TestTrustedHandlers(t *testing.T) {
 	if rest, err := io.ReadAll(resp.Body); err != nil || string(rest) != " second" {
 		t.Errorf("%q, %v", rest, err)
 	}
+}
+
+// Of many requests that have come at the same time the first are answered before the last are handled.
+func TestTrustedInParts(t *testing.T) {
+	leak.Check(t)
+	const n = 2 * lentAtOnce
+	var mu sync.Mutex
+	var sent, last []uint64 // bytes that had left the server when each handler began
+	var conn atomic.Pointer[frittata.Conn]
+	ts := newTestServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		sent = append(sent, conn.Load().Transport().Stats().BytesSent)
+	}), func(ts *testServer) {
+		ts.srv.ConnContext = func(ctx context.Context, c *frittata.Conn) context.Context {
+			conn.Store(c)
+			return ctx
+		}
+	})
+	ts.get("/")
+	var client *clientConn
+	ts.tr.mu.Lock()
+	for _, client = range ts.tr.conns {
+	}
+	ts.tr.mu.Unlock()
+	// On a busy machine they may come in several turns, or not be trusted for long: not each time.
+	for range 50 {
+		ts.srv.workers.trust.given.Store(true)
+		mu.Lock()
+		sent = nil
+		mu.Unlock()
+		begun, all := make(chan struct{}), make(chan struct{})
+		if err := client.conn.Do(func(*quic.Conn) { close(begun); <-all }); err != nil {
+			t.Fatal(err)
+		}
+		<-begun
+		var wg sync.WaitGroup
+		for range n {
+			wg.Go(func() { ts.get("/") })
+		}
+		for client.driver.Active() < n {
+			runtime.Gosched()
+		}
+		close(all)
+		wg.Wait()
+		mu.Lock()
+		last = sent
+		mu.Unlock()
+		if len(last) != n {
+			t.Fatalf("%d handlers were called", len(last))
+		}
+		if last[lentAtOnce-1] == last[0] && last[lentAtOnce] > last[0] {
+			return
+		}
+	}
+	t.Errorf("bytes that had left the server as each handler began: %d", last)
 }
