@@ -1,7 +1,6 @@
 package frittata
 
 import (
-	"runtime"
 	"time"
 
 	"github.com/frittata-go/frittata/quic"
@@ -16,7 +15,8 @@ type worker struct {
 	yield   bool      // a callback has made goroutines runnable
 	stirred bool      // so did one earlier, and they have had the processor once
 	stirs   bool      // so did one in these turns
-	crowded bool      // that took long: there is more to do than there are processors
+	yielder yielder
+	crowded bool // that took long: there is more to do than there are processors
 	router  bool
 	lane    *lane         // a runner's
 	rounds  int           // the router's, since others had the processor
@@ -108,9 +108,7 @@ func (w *worker) giveWay() {
 		return
 	}
 	w.yield, w.stirred, w.stirs, w.rounds = false, true, true, 0
-	began := time.Now()
-	runtime.Gosched()
-	w.crowded = time.Since(began) > stayTime
+	w.crowded = w.yielder.yield() > stayTime
 }
 
 // runIn has the turns, those in which nothing comes between the phases to their end: what they have

@@ -24,7 +24,8 @@ type stack struct {
 	// a way of its own. Without it serveHTTP does that.
 	serveGets func(s *spec) (server, error)
 
-	datagrams bool // it has unreliable datagrams
+	datagrams  bool // it has unreliable datagrams
+	oneAtATime bool // its client has one request under way, no more
 
 	// native is a program of its own that does all of this; nothing else is set then.
 	native *native
@@ -42,10 +43,12 @@ var stacks = map[string]*stack{
 
 	"quinn":        quinnStack,
 	"tokio-quiche": tokioQuicheStack,
+
+	"udp": udpStack,
 }
 
 // stackOrder is the order in which a round takes them.
-var stackOrder = []string{"frittata", "frittata-inline", "quic-go", "quinn", "tokio-quiche", "tls", "h2", "h1"}
+var stackOrder = []string{"frittata", "frittata-inline", "quic-go", "quinn", "tokio-quiche", "tls", "h2", "h1", "udp"}
 
 // reference is the stack that ratios are taken to.
 const reference = "quic-go"

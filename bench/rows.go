@@ -142,6 +142,9 @@ func (r *row) canOne(name string) bool {
 	if s.native != nil {
 		return slices.Contains(s.native.workloads, r.spec.Workload)
 	}
+	if s.oneAtATime && max(r.spec.Conns, 1)*max(r.spec.PerConn, 1) > 1 {
+		return false
+	}
 	switch r.spec.Workload {
 	case "requests", "http-spread":
 		return s.serveHTTP != nil || s.serveGets != nil

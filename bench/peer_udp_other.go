@@ -1,0 +1,6 @@
+//go:build !linux
+
+package main
+
+// udpStack is for Linux alone.
+var udpStack = &stack{oneAtATime: true}
