@@ -267,7 +267,8 @@ func (r *router) route(n int) {
 	if len(r.strays) > 0 {
 		r.forward(now)
 	}
-	r.few = datagrams > n && len(r.touched) == 1 // and what comes of it
+	r.few = datagrams > n && len(r.touched) == 1 && bytesIn <= yieldBulk // and what comes of it
+	r.moved += bytesIn
 	t.stats.received.Add(uint64(datagrams))
 	t.stats.bytesReceived.Add(uint64(bytesIn))
 	t.stats.batches.Add(1)

@@ -245,6 +245,7 @@ func (c *Conn) flush(w *worker) (more bool) {
 		}
 		c.publishRoutes()
 		packets += train.Count()
+		w.moved += train.N
 		t.write(c, w, &train)
 		if packets >= turnPackets {
 			break

@@ -15,8 +15,9 @@ type worker struct {
 	yield   bool      // a callback has made goroutines runnable
 	stirred bool      // so did one earlier, and they have had the processor once
 	stirs   bool      // so did one in these turns
+	crowded bool      // that took long: there is more to do than there are processors
 	yielder yielder
-	crowded bool // that took long: there is more to do than there are processors
+	moved   int // bytes that were received and sent since the last time
 	router  bool
 	lane    *lane         // a runner's
 	rounds  int           // the router's, since others had the processor
@@ -108,7 +109,8 @@ func (w *worker) giveWay() {
 		return
 	}
 	w.yield, w.stirred, w.stirs, w.rounds = false, true, true, 0
-	w.crowded = w.yielder.yield() > stayTime
+	w.crowded = w.yielder.yield(w.moved > yieldBulk) > stayTime
+	w.moved = 0
 }
 
 // runIn has the turns, those in which nothing comes between the phases to their end: what they have
@@ -202,7 +204,7 @@ func (w *worker) lateIn() bool {
 	return w.late()
 }
 
-// late tells whether others should run the turns from w.pos on: it is time for the router to read again,
+// late tells whether others should run the turns that are left: it is time for the router to read again,
 // or the turns before have taken a runner long.
 func (w *worker) late() bool {
 	return w.now.Sub(w.read) > w.t.queue.lag && w.canSpill()
@@ -216,7 +218,7 @@ func (w *worker) canSpill() bool {
 	return w.router && w.t.spills
 }
 
-// spill hands the strands from w.pos on to the runners. With in set they have not
+// spill hands the strands that are left to the runners: those from w.posOut of w.begun on, or, with in set, from w.pos of w.list on, which have not
 // even taken their packets, which are kept for them. It returns false if nobody has time for them.
 func (w *worker) spill(in bool) bool {
 	q := &w.t.queue

@@ -8,7 +8,8 @@ import (
 // yielder lets goroutines that have been made runnable run, and then goes on. runtime.Gosched puts who calls it at the
 // end of a queue that all processors share: one that is idle takes it from there at once, and it goes on at the
 // same time as those it made way for, with its memory in the caches of another processor and nothing to do yet. A yielder waits at the
-// end of its own processor's queue, unless others who are in there have needed long.
+// end of its own processor's queue, unless others who are in there have needed long, or much is copied: then to do
+// it at the same time is worth more.
 type yielder struct {
 	back   chan struct{}
 	helper func()
@@ -22,11 +23,14 @@ const (
 	yieldShared = 64
 )
 
+// yieldBulk is how many bytes, received and sent since the last time, are much.
+const yieldBulk = 96 << 10
+
 // yield returns how long it took.
-func (y *yielder) yield() time.Duration {
+func (y *yielder) yield(bulk bool) time.Duration {
 	began := time.Now()
-	if y.shared > 0 {
-		y.shared--
+	if bulk || y.shared > 0 {
+		y.shared = max(y.shared-1, 0)
 		runtime.Gosched()
 		return time.Since(began)
 	}

@@ -28,7 +28,7 @@ func TestYield(t *testing.T) {
 		for range n {
 			go ran.Add(1)
 		}
-		y.yield()
+		y.yield(false)
 		return ran.Load() == n
 	}) {
 		t.Error("it goes on before those that were made runnable have run")
@@ -38,11 +38,14 @@ func TestYield(t *testing.T) {
 			for began := time.Now(); time.Since(began) <= 2*yieldLong; {
 			}
 		}()
-		return y.yield() > yieldLong && y.shared == yieldShared
+		return y.yield(false) > yieldLong && y.shared == yieldShared
 	}) {
 		t.Errorf("after one that took long the next %d are shared", y.shared)
 	}
-	y.yield()
+	if bulk := new(yielder); bulk.yield(true) < 0 || bulk.back != nil {
+		t.Error("it waits behind all others while much is copied")
+	}
+	y.yield(false)
 	if y.shared != yieldShared-1 {
 		t.Errorf("the next %d are shared", y.shared)
 	}
