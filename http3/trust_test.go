@@ -90,17 +90,21 @@ func newTrustedServer(t *testing.T, h http.HandlerFunc) *testServer {
 func TestTrustedBlock(t *testing.T) {
 	leak.Check(t)
 	const n = 90
-	wait := together(n)
-	ts := newTrustedServer(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/at-once" {
-			wait(w, r)
+	// On a busy machine the callback may take so long that nothing is lent: not each time.
+	for range 20 {
+		wait := together(n)
+		ts := newTrustedServer(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/at-once" {
+				wait(w, r)
+			}
+		})
+		ts.get("/at-once") // what comes along with a handshake is not lent
+		ts.getTogether(n)
+		if !ts.srv.workers.trust.given.Load() {
+			return
 		}
-	})
-	ts.get("/at-once") // what comes along with a handshake is not lent
-	ts.getTogether(n)
-	if ts.srv.workers.trust.given.Load() {
-		t.Error("they are trusted still")
 	}
+	t.Error("they are trusted still")
 }
 
 // What a handler does with its response, or to its goroutine, works where that is the turn's.
