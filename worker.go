@@ -14,10 +14,10 @@ type worker struct {
 	now     time.Time // one clock reading for each phase
 	yield   bool      // a callback has made goroutines runnable
 	stirred bool      // so did one earlier, and they have had the processor once
-	stirs   bool      // so did one in these turns
-	crowded bool      // that took long: there is more to do than there are processors
-	yielder yielder
-	moved   int // bytes that were received and sent since the last time
+	stirs   bool      // so did one in the turns under way
+	crowded bool      // they took long: there is more to do than there are processors
+	yielder yielder   // of giveWay
+	moved   int       // bytes that were received and sent since it was used last
 	router  bool
 	lane    *lane         // a runner's
 	rounds  int           // the router's, since others had the processor

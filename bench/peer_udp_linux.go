@@ -20,17 +20,17 @@ import (
 
 // udpStack is what the machine allows: a request is a datagram and its answer another one, over sockets that
 // block, with no protocol, no cryptography and nobody else to be told. It is for one request at a time. Each end computes for
-// udpWork, in place of what any protocol has to do: without, the kernel runs both ends on one processor, which it
-// does not do with ends that have something to do.
+// udpWork, in place of what any protocol has to do: ends with nothing to do are mostly on one processor, where nobody
+// has to be woken; these are for about half of the time.
 var udpStack = &stack{serveGets: udpServeGets, dialHTTP: udpDialHTTP, oneAtATime: true}
 
 // udpRequest is how long a request is, as one over HTTP/3 is: the number of bytes that are wanted, and zeros.
 const udpRequest = 60
 
-// udpWork is a few microseconds more than an encrypted packet takes at either end.
+// udpWork is how long each end computes for a request.
 const udpWork = 10 * time.Microsecond
 
-// udpCompute does so for udpWork.
+// udpCompute keeps the processor for udpWork.
 func udpCompute() {
 	for began := time.Now(); time.Since(began) < udpWork; {
 	}

@@ -101,7 +101,7 @@ func (c *serverConn) onClose(error) { c.srv.removeConn(c) }
 
 // On a worker, or on the goroutine of a turn.
 
-// Run handles the requests that the goroutine of a turn was lent for; see [frittata.Errand].
+// Run handles the requests that the goroutine of a turn was lent for, lentAtOnce of them at most; see [frittata.Errand].
 func (c *serverConn) Run(d *frittata.Duty) (more bool) {
 	p := &c.srv.workers
 	if !c.beginLending() {
