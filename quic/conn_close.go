@@ -35,7 +35,7 @@ type lifeState struct {
 	closeDue   bool
 	closeSent  time.Duration // when CONNECTION_CLOSE went out last
 	closeHeard uint          // datagrams since the close
-	drainEnd   time.Duration
+	drainEnd   time.Duration // of the closing or draining phase; 0: it begins with the Transmit that comes next
 
 	handshakeEnd time.Duration
 	idleTimeout  time.Duration // 0: none
@@ -172,7 +172,9 @@ func (c *Conn) end(phase lifePhase, err error) {
 		c.events.set(EventClosed)
 	}
 	c.life.phase = phase
-	c.life.drainEnd = c.now + drainPTOs*c.pto()
+	if phase == phaseDraining {
+		c.life.drainEnd = c.now + drainPTOs*c.pto()
+	}
 	c.strs.closeSending()
 	c.dgrams.send.clear()
 	if phase != phaseDraining {
@@ -247,7 +249,7 @@ func (c *Conn) deadline() (at time.Duration, ok bool) {
 	case phaseGone:
 		return 0, false
 	case phaseClosing, phaseDraining:
-		return c.life.drainEnd, true
+		return c.life.drainEnd, c.life.drainEnd != 0
 	}
 	if !c.hs.complete {
 		earlier(c.life.handshakeEnd, true)
@@ -281,7 +283,7 @@ func (io *IO) HandleDeadline(now time.Time) {
 	case phaseGone:
 		return
 	case phaseClosing, phaseDraining:
-		if c.now >= c.life.drainEnd {
+		if end := c.life.drainEnd; end != 0 && c.now >= end {
 			c.end(phaseGone, c.life.err)
 		}
 		return
@@ -317,6 +319,10 @@ func (c *Conn) transmitClose(buf []byte) (Train, bool) {
 	}
 	c.life.closeDue = false
 	c.life.closeSent = c.now
+	if c.life.drainEnd == 0 {
+		// Not when Close was called: what the time was then is not known, the last packet may be long ago.
+		c.life.drainEnd = c.now + drainPTOs*c.pto()
+	}
 	p := c.paths.active
 	limit := min(minUDPPayload, len(buf))
 	if allowed := p.allowance(); allowed < uint64(limit) {

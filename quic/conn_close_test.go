@@ -129,6 +129,30 @@ func TestClosingAnswersRarely(t *testing.T) {
 	})
 }
 
+// TestCloseAfterSilence: the closing phase lasts three probe timeouts from the CONNECTION_CLOSE on, however long
+// ago the last packet was when Close was called, which is not told the time. A close that is lost would never be known else.
+func TestCloseAfterSilence(t *testing.T) {
+	bothRoles(t, func(t *testing.T, s *script) {
+		s.now = s.now.Add(10 * time.Second)
+		s.conn.Close(CloseError{Application: true, Code: 7})
+		s.conn.IO().HandleDeadline(s.now)
+		s.collect()
+		s.want("CONNECTION_CLOSE app code=0x7")
+		end, ok := s.conn.IO().Deadline()
+		if want := drainPTOs * s.conn.pto(); !ok || end.Sub(s.now) != want {
+			t.Fatalf("the end is %v away, want %v", end.Sub(s.now), want)
+		}
+		s.tick(s.conn.Stats().SmoothedRTT)
+		s.forget()
+		s.write([]byte{wire.FramePing})
+		s.want("CONNECTION_CLOSE app code=0x7")
+		s.tick(end.Sub(s.now))
+		if !s.conn.IO().Gone() {
+			t.Error("not gone")
+		}
+	})
+}
+
 // TestDrainingIsSilent: after the peer's CONNECTION_CLOSE nothing is sent (RFC 9000, Section 10.2.2).
 func TestDrainingIsSilent(t *testing.T) {
 	bothRoles(t, func(t *testing.T, s *script) {

@@ -159,9 +159,14 @@ func (d *duo) connect(limit time.Duration) {
 // finish closes the connection and waits until nothing is left of it.
 func (d *duo) finish() {
 	d.tb.Helper()
+	d.finishIn(2 * time.Minute)
+}
+
+func (d *duo) finishIn(limit time.Duration) {
+	d.tb.Helper()
 	s := d.serverConn()
 	d.conn.Close(7)
-	d.Until("close", 2*time.Minute, func() bool { return d.conn.Gone() && s.Gone() })
+	d.Until("close", limit, func() bool { return d.conn.Gone() && s.Gone() })
 	for _, c := range d.server.conns {
 		d.Until("all connections are gone", time.Minute, c.Gone)
 	}
