@@ -13,7 +13,9 @@ func TestDatagramTrain(t *testing.T) {
 	cfg.DisablePathMTUDiscovery = true // a probe would go between
 	p := newPair(t, cfg, server)
 	p.connect()
-	p.until("the handshake is acknowledged", time.Second, func() bool { return p.client.Confirmed() && p.client.Stats().BytesInFlight == 0 })
+	p.until("all of the handshake is acknowledged, connection IDs too", time.Second, func() bool {
+		return len(p.client.ids.remote) == maxIssuedConnIDs && len(p.server.ids.remote) == maxIssuedConnIDs && p.client.Stats().BytesInFlight == 0
+	})
 
 	sizes := []int{900, 900, 900, 800, 1000, 1000}
 	for _, n := range sizes {

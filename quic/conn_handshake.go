@@ -37,6 +37,7 @@ type handshakeState struct {
 	connected     bool                 // keys for application data are there
 	complete      bool                 // RFC 9001, Section 4.1.1
 	confirmed     bool                 // RFC 9001, Section 4.1.2
+	bothConfirmed bool                 // the peer has confirmed it too
 	done          sentVal              // HANDSHAKE_DONE
 	undecided     bool                 // Config.ConfigForClient is to be asked before our parameters are told
 	retrySrcID    ConnID
@@ -344,7 +345,6 @@ func (c *Conn) maybeConnected() {
 	}
 	c.hs.connected = true
 	c.events.set(EventConnected)
-	c.ids.issue(c)
 }
 
 func (c *Conn) onHandshakeComplete() error {
@@ -386,8 +386,19 @@ func (c *Conn) onHandshakeConfirmed() {
 	c.discardSpace(wire.SpaceHandshake)
 	c.loss.SetHandshakeConfirmed()
 	c.ids.onConfirmed(c)
+	if c.client {
+		c.onBothConfirmed()
+	}
 	if p := c.paths.active; p.validated && !p.mtu.started() {
 		p.mtu.startAt(c.now + mtuDelay)
+	}
+}
+
+// onBothConfirmed: both ends have confirmed the handshake, which a server learns from the ACK of HANDSHAKE_DONE.
+func (c *Conn) onBothConfirmed() {
+	if !c.hs.bothConfirmed {
+		c.hs.bothConfirmed = true
+		c.ids.issue(c)
 	}
 }
 

@@ -139,9 +139,11 @@ func (s *idState) addLocal(c *Conn) *localID {
 	return &s.local[len(s.local)-1]
 }
 
-// issue makes IDs up to what the peer takes (RFC 9000, Section 5.1.1).
+// issue makes IDs up to what the peer takes (RFC 9000, Section 5.1.1), once the peer has a use for
+// more than one: it may be at another address when its handshake is confirmed, not before (Section 9).
+// So a connection that ends sooner has none to make and to tell.
 func (s *idState) issue(c *Conn) {
-	if c.cfg.ConnIDs.Len() == 0 || !c.hs.connected {
+	if c.cfg.ConnIDs.Len() == 0 || !c.hs.bothConfirmed {
 		return
 	}
 	for uint64(len(s.local)) < s.peerLimit {
@@ -180,6 +182,7 @@ func (s *idState) onServerID(c *Conn, id []byte) {
 	}
 }
 
+// onConfirmed: the handshake is confirmed here.
 func (s *idState) onConfirmed(c *Conn) {
 	if s.routed {
 		s.routed = false

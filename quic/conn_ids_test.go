@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/frittata-go/frittata/quic/internal/wire"
 )
@@ -23,12 +24,17 @@ func (s *script) lastDst() string {
 	return s.out[len(s.out)-1].dst
 }
 
+// TestIDsAreIssuedUpToThePeersLimit: and not before the peer has a use for them, which is when
+// its handshake is confirmed.
 func TestIDsAreIssuedUpToThePeersLimit(t *testing.T) {
 	for limit := uint64(2); limit <= 8; limit++ {
 		s := newScript(t, scriptOptions{params: func(p *wire.TransportParameters) { p.ActiveConnIDLimit = limit }}, true)
 		s.startPeer()
 		s.collect()
 		s.finish()
+		s.want("HANDSHAKE_DONE")
+		s.wantNone("NEW_CONNECTION_ID")
+		s.ackAll()
 		n := 0
 		for _, g := range s.got {
 			if strings.HasPrefix(g, "NEW_CONNECTION_ID") {
@@ -38,6 +44,21 @@ func TestIDsAreIssuedUpToThePeersLimit(t *testing.T) {
 		if want := int(min(limit, maxIssuedConnIDs)) - 1; n != want {
 			t.Errorf("limit %d: %d connection IDs were issued, want %d", limit, n, want)
 		}
+	}
+}
+
+// TestIDsOfAClient: a client issues IDs once HANDSHAKE_DONE has come.
+func TestIDsOfAClient(t *testing.T) {
+	p := newPair(t, fakeConfig(1), fakeConfig(2))
+	p.until("the client is connected", time.Second, func() bool { return p.client.Connected() })
+	if p.client.Confirmed() || len(p.client.ids.local) != 1 {
+		t.Errorf("confirmed: %v, IDs: %d", p.client.Confirmed(), len(p.client.ids.local))
+	}
+	p.until("the server has the client's IDs", time.Second, func() bool {
+		return p.server != nil && len(p.server.ids.remote) == maxIssuedConnIDs
+	})
+	if !p.client.Confirmed() {
+		t.Error("not confirmed")
 	}
 }
 
@@ -127,6 +148,7 @@ func TestResentIDIsTheSame(t *testing.T) {
 	s.startPeer()
 	s.collect()
 	s.finish()
+	s.ackAll()
 	first := s.want("NEW_CONNECTION_ID seq=1")
 	s.got = nil
 	for range 10 {

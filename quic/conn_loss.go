@@ -109,6 +109,7 @@ func (h *lossHandler) OnFrameAcked(space wire.Space, pn uint64, f *frameRecord) 
 		f.Stream.recv.stop.onAckedAny()
 	case recHandshakeDone:
 		c.hs.done.onAckedAny()
+		c.onBothConfirmed()
 	case recPathProbe:
 		c.paths.probes--
 	case recNewConnectionID:

@@ -145,7 +145,6 @@ func TestLostHandshakeDone(t *testing.T) {
 			s.tick(500 * time.Millisecond)
 		}
 		s.want("HANDSHAKE_DONE")
-		s.want("NEW_CONNECTION_ID seq=1")
 		s.ackAll()
 		s.got = nil
 		s.tick(time.Second)

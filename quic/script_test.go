@@ -449,6 +449,7 @@ func (s *script) finishHandshake() {
 	s.t.Helper()
 	s.finish()
 	s.ackAll()
+	s.ackAll() // the connection IDs that followed the first ACK
 	if s.conn.paths.active.mtu.first != 0 {
 		s.tick(mtuDelay)
 		s.ackAll()
