@@ -62,7 +62,7 @@ func Attach(qc *quic.Conn, app Application, ac AttachConfig) (*Attached, error) 
 	c.client = qc.IsClient()
 	c.ownsT = true
 	c.times.Started = time.Now()
-	c.hs = &handshake{wake: make(chan struct{}, 1), cfg: &t.cfg.QUIC}
+	c.hs = &handshake{wake: make(chan struct{}, 1)}
 	c.strand.runOwned()
 	if err := t.register(c); err != nil {
 		return nil, err

@@ -126,3 +126,27 @@ func TestAttachErrors(t *testing.T) {
 		t.Error("without a way to send")
 	}
 }
+
+// How long the handshake may take only the connection's own configuration says.
+func TestAttachHandshakeTimeout(t *testing.T) {
+	leak.Check(t)
+	cfg := clientConfig().QUIC
+	cfg.HandshakeTimeout = testTime
+	qc, err := quic.Connect(time.Now(), &cfg, netip.MustParseAddrPort("192.0.2.2:443"), "localhost")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := Attach(qc, &app{}, AttachConfig{
+		Send:   func(*udp.Train) error { return nil },
+		Config: &Config{QUIC: quic.Config{HandshakeTimeout: time.Millisecond}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(handshakeGrace + 500*time.Millisecond)
+	if err := a.Err(); err != nil {
+		t.Error(err)
+	}
+	_ = a.Transport().Close()
+	wait(t, "it is gone", a.Done())
+}

@@ -1,6 +1,7 @@
 package frittata
 
 import (
+	"crypto/tls"
 	"errors"
 	"testing"
 	"time"
@@ -52,5 +53,34 @@ func TestConfigForClient(t *testing.T) {
 	_, err = tr.Dial(testContext(t), l.Addr(), "localhost", nil, &app{})
 	if te, ok := errors.AsType[*quic.TransportError](err); !ok || te.Code != quic.ConnectionRefused || !te.Remote {
 		t.Errorf("refused with %v", err)
+	}
+}
+
+// The handshake has as long as the settings say that are chosen for the client.
+func TestConfigForClientGivesTime(t *testing.T) {
+	leak.Check(t)
+	cfg := serverConfig()
+	cfg.QUIC.HandshakeTimeout = time.Millisecond
+	cfg.QUIC.ConfigForClient = func(quic.ClientInfo) (*quic.Config, error) {
+		return &quic.Config{HandshakeTimeout: testTime}, nil
+	}
+	l := listen(t, cfg)
+	done := make(chan error, 1)
+	go func() {
+		in, err := l.Accept(testContext(t))
+		if err == nil {
+			_, err = in.Handshake(testContext(t), &app{})
+		}
+		done <- err
+	}()
+	ccfg := clientConfig()
+	ccfg.QUIC.HandshakeTimeout = testTime
+	ccfg.QUIC.TLS.VerifyConnection = func(tls.ConnectionState) error {
+		time.Sleep(handshakeGrace + 500*time.Millisecond)
+		return nil
+	}
+	dial(t, l, ccfg, &app{})
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }

@@ -12,7 +12,8 @@ type handshake struct {
 
 	in         *quic.Incoming // of a server
 	serverName string         // of a client
-	cfg        *quic.Config
+	cfg        *quic.Config   // nil of a connection that is attached
+	limit      *time.Timer    // of giveUp
 }
 
 // runHandshake is the goroutine of a handshake. It runs the turns of the strand, which
@@ -22,9 +23,13 @@ func (c *Conn) runHandshake() {
 	w := &worker{t: c.t, computes: true}
 	defer w.release()
 	// The connection has a timeout of its own. This one is for a callback of
-	// tls.Config that does not return: it frees whoever waits for the handshake.
-	limit := time.AfterFunc(c.hs.timeout()+handshakeGrace, c.giveUp)
-	defer limit.Stop()
+	// tls.Config that does not return: it frees whoever waits for the handshake. For one
+	// that is attached nobody waits, and what its timeout is only the connection knows.
+	if cfg := c.hs.cfg; cfg != nil {
+		limit := time.AfterFunc(handshakeLimit(cfg), c.giveUp)
+		defer limit.Stop()
+		c.hs.limit = limit
+	}
 	w.enterSlot()
 	if err := c.begin(); err != nil {
 		w.leaveSlot()
@@ -76,12 +81,12 @@ func (c *Conn) runHandshakeTurns(w *worker, midway bool) {
 // whoever waits for it is freed.
 const handshakeGrace = time.Second
 
-// timeout is Config.HandshakeTimeout, or its default.
-func (hs *handshake) timeout() time.Duration {
-	if d := hs.cfg.HandshakeTimeout; d > 0 {
-		return d
+// handshakeLimit is how long a handshake may take before whoever waits for it is freed.
+func handshakeLimit(cfg *quic.Config) time.Duration {
+	if d := cfg.HandshakeTimeout; d > 0 {
+		return d + handshakeGrace
 	}
-	return defaultHandshakeTimeout
+	return defaultHandshakeTimeout + handshakeGrace
 }
 
 // defaultHandshakeTimeout is that of package quic.
@@ -120,7 +125,7 @@ func (c *Conn) begin() (err error) {
 	now := time.Now()
 	c.times.Started = now
 	if hs.in != nil {
-		c.qc, err = quic.Accept(now, hs.in, hs.cfg)
+		c.qc, err = quic.Accept(now, hs.in, hs.limited(now))
 	} else {
 		c.qc, err = quic.Connect(now, hs.cfg, c.remote, hs.serverName)
 	}
@@ -130,6 +135,24 @@ func (c *Conn) begin() (err error) {
 	c.io = c.qc.IO()
 	hs.in = nil // the first flight is memory that a slow client should not pin
 	return nil
+}
+
+// limited returns the server's configuration, with which the limit of a handshake that began then
+// follows what ConfigForClient chooses.
+func (hs *handshake) limited(began time.Time) *quic.Config {
+	ask := hs.cfg.ConfigForClient
+	if ask == nil {
+		return hs.cfg
+	}
+	own := *hs.cfg
+	own.ConfigForClient = func(info quic.ClientInfo) (*quic.Config, error) {
+		cfg, err := ask(info)
+		if cfg != nil {
+			hs.limit.Reset(time.Until(began.Add(handshakeLimit(cfg))))
+		}
+		return cfg, err
+	}
+	return &own
 }
 
 // stillborn ends a connection for which there is no quic.Conn.
