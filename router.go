@@ -65,6 +65,9 @@ func (r *router) serve() {
 	if !r.loop() {
 		return
 	}
+	if !r.t.stopping.Load() {
+		r.t.socketClosed()
+	}
 	r.end()
 	busyRouters.Add(-1)
 	r.t.queue.leave()

@@ -143,9 +143,7 @@ func (t *Transport) close() error {
 		t.empty = empty
 	}
 	t.mu.Unlock()
-	for _, c := range conns {
-		_ = c.post(func(*quic.Conn) { c.io.Abort(ErrTransportClosed) }, math.MaxInt)
-	}
+	abort(conns)
 	limit.Reset(closeWait)
 	if empty != nil {
 		select {
@@ -160,4 +158,19 @@ func (t *Transport) close() error {
 	t.queue.close(true)
 	t.wg.Wait()
 	return err
+}
+
+// abort ends connections at once.
+func abort(conns []*Conn) {
+	for _, c := range conns {
+		// A connection that is gone has ended.
+		_ = c.post(func(*quic.Conn) { c.io.Abort(ErrTransportClosed) }, math.MaxInt)
+	}
+}
+
+// socketClosed is the router's, when it was not Close that closed the socket: nothing comes any more,
+// so nobody should wait for it. Close has still to be called.
+func (t *Transport) socketClosed() {
+	conns, _ := t.endNew()
+	abort(conns)
 }

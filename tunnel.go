@@ -30,8 +30,8 @@ import (
 // besides, may call a Tunnel's methods in its own of the same names. All
 // datagrams of the outer connection are the Tunnel's.
 //
-// When the outer connection has closed the Tunnel has too, and the Transport on it
-// is of no use but to be closed. Closing the Tunnel leaves the outer connection
+// When the outer connection has closed the Tunnel has too: the connections on it end
+// with ErrTransportClosed, and the Transport is of no use but to be closed. Closing the Tunnel leaves the outer connection
 // open, and what is queued is sent.
 type Tunnel struct {
 	local, remote netip.AddrPort

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/frittata-go/frittata/internal/leak"
+	"github.com/frittata-go/frittata/quic"
 	"github.com/frittata-go/frittata/udp"
 )
 
@@ -99,6 +100,50 @@ func TestTunnel(t *testing.T) {
 	}
 	if _, err := server.ReadBatch(make([]udp.Message, 1)); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("reading a closed tunnel: %v", err)
+	}
+}
+
+// The outer connection takes with it what is on the tunnel: connections that have no timeout, and whoever waits.
+func TestTunnelEnds(t *testing.T) {
+	leak.Check(t)
+	client, server, outer := tunnels(t)
+	scfg, ccfg := serverConfig(), clientConfig()
+	for _, cfg := range []*Config{scfg, ccfg} {
+		cfg.QUIC.MaxIdleTimeout = -1
+		cfg.QUIC.HandshakeTimeout = time.Hour
+	}
+	st, err := NewTransport(server, scfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	ct, err := NewTransport(client, ccfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ct.Close()
+	l, err := st.Listen(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepted := one(t, l, &app{})
+	closed := make(chan error, 1)
+	c, err := ct.Dial(testContext(t), innerServer, "localhost", nil, &app{closed: func(_ *quic.Conn, err error) { closed <- err }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := <-accepted
+	_ = outer.Close()
+	wait(t, "the inner client is gone", c.Done())
+	wait(t, "the inner server is gone", s.Done())
+	if err := <-closed; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("OnClose got %v", err)
+	}
+	if _, err := l.Accept(testContext(t)); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Accept: %v", err)
+	}
+	if _, err := ct.Dial(testContext(t), innerServer, "localhost", nil, &app{}); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Dial: %v", err)
 	}
 }
 
