@@ -3,6 +3,7 @@ package frittata
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/frittata-go/frittata/internal/leak"
 	"github.com/frittata-go/frittata/quic"
@@ -84,5 +85,25 @@ func TestCommandsBounded(t *testing.T) {
 	wait(t, "closed", c.Closed())
 	if ran != limit {
 		t.Errorf("%d of %d functions ran", ran, limit)
+	}
+}
+
+// What functions do after a silence they do now, and not when the last packet came.
+func TestCommandsKnowTheTime(t *testing.T) {
+	leak.Check(t)
+	l := listen(t, serverConfig())
+	serve(t, l, func() Application { return &app{} })
+	c := dial(t, l, clientConfig(), &app{})
+	for errors.Is(c.UpdateKeys(testContext(t)), quic.ErrNotConnected) {
+		time.Sleep(time.Millisecond)
+	}
+	s, err := c.Stats(testContext(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The keys of before are kept for three probe timeouts, and no other update may begin.
+	time.Sleep(time.Second + 6*(s.SmoothedRTT+4*s.RTTVar+25*time.Millisecond))
+	if err := c.UpdateKeys(testContext(t)); err != nil {
+		t.Error(err)
 	}
 }

@@ -2,13 +2,14 @@ package frittata
 
 import "time"
 
-// handleTimer does what is due.
-func (c *Conn) handleTimer(w *worker) {
+// handleTimer does what is due. With tell set, as no packet did so, the connection is told the time in any case: what
+// callbacks and functions have it do begins now, and not when the last packet came or went.
+func (c *Conn) handleTimer(w *worker, tell bool) {
 	if c.timerFired.Load() {
 		c.timerFired.Store(false)
 		c.armed = time.Time{}
 	}
-	if !c.deadline.IsZero() && !w.now.Before(c.deadline) {
+	if tell || !c.deadline.IsZero() && !w.now.Before(c.deadline) {
 		c.io.HandleDeadline(w.now)
 	}
 }

@@ -25,6 +25,7 @@ func (c *Conn) turnIn(w *worker) (by *worker) {
 	c.enter(w)
 	c.budget = budget{turnDatagrams, turnCommands}
 	m := c.takeMail(w)
+	got := len(m.box) > 0 || w.router && c.firstRun != 0
 	if w.router {
 		if c.budget.datagrams > 0 {
 			c.takeRuns(w)
@@ -32,7 +33,7 @@ func (c *Conn) turnIn(w *worker) (by *worker) {
 			c.keepRuns(w.t) // they go behind those that still wait
 		}
 	}
-	c.handleTimer(w)
+	c.handleTimer(w, !got)
 	// From here on it may be another's.
 	c.runCommands(m)
 	c.reads()
@@ -44,7 +45,7 @@ func (c *Conn) turnIn(w *worker) (by *worker) {
 func (c *Conn) turnOut(w *worker) (requeue bool, by *worker) {
 	if c.strand.takeMark() {
 		m := c.takeMail(w)
-		c.handleTimer(w)
+		c.handleTimer(w, len(m.box) == 0)
 		c.runCommands(m)
 		c.reads()
 	}
