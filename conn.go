@@ -40,6 +40,7 @@ type Conn struct {
 	armed       time.Time      // when the timer will fire; zero: it will not
 	cause       error          // what a callback returned, or that it panicked or ended its goroutine
 	closing     bool           // OnClose was called
+	late        bool           // but not that of app, which came after that
 	told        bool           // closed is closed
 	noted       bool           // noteReady was called
 	dialing     bool           // counts as a client's handshake; of its goroutine
@@ -135,12 +136,12 @@ func (c *Conn) Closed() <-chan struct{} { return c.closed }
 func (c *Conn) Done() <-chan struct{} { return c.done }
 
 // SetApplication replaces the Application of a connection that waits for
-// Resume: by then its ALPN protocol is known.
+// Resume: by then its ALPN protocol is known. If the connection has closed meanwhile, app's OnClose is called.
 func (c *Conn) SetApplication(app Application) error {
 	if !c.paused.Load() {
 		return errNotPaused
 	}
-	return c.Do(func(*quic.Conn) { c.app = app })
+	return c.Do(func(*quic.Conn) { c.app, c.late = app, c.closing })
 }
 
 // Resume lets a connection of [IncomingConn.Handshake] go on: OnEstablished is

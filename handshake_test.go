@@ -187,3 +187,41 @@ func TestStuckHandshake(t *testing.T) {
 	close(release)
 	wait(t, "the connection that nobody has is closed", closed)
 }
+
+// An Application that comes when the connection has closed already is told so.
+func TestSetApplicationLate(t *testing.T) {
+	leak.Check(t)
+	l := listen(t, serverConfig())
+	handshake := make(chan *Conn, 1)
+	go func() {
+		in, err := l.Accept(testContext(t))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		c, err := in.Handshake(testContext(t), nil)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		handshake <- c
+	}()
+	client := dial(t, l, clientConfig(), &app{})
+	c := <-handshake
+	_ = client.Close()
+	wait(t, "the server knows that it is closed", c.Closed())
+	closed := make(chan error, 1)
+	if err := c.SetApplication(&app{closed: func(_ *quic.Conn, err error) { closed <- err }}); err != nil {
+		return // so the caller knows
+	}
+	c.Resume()
+	wait(t, "it is gone", c.Done())
+	select {
+	case err := <-closed:
+		if err == nil {
+			t.Error("OnClose got no reason")
+		}
+	default:
+		t.Error("OnClose was not called")
+	}
+}

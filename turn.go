@@ -218,6 +218,12 @@ func (c *Conn) closeReason() error {
 
 // maybeClosed tells the application, once, that the connection has closed.
 func (c *Conn) maybeClosed() {
+	if c.late {
+		c.late = false
+		if c.app != nil {
+			_ = c.onClose(c.closeReason())
+		}
+	}
 	if c.closing || c.qc.Err() == nil {
 		return
 	}
