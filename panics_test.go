@@ -380,6 +380,36 @@ func TestBlockedPut(t *testing.T) {
 	}
 }
 
+// Nor does Close wait for it for ever.
+func TestCloseWhilePutBlocks(t *testing.T) {
+	leak.Check(t)
+	l := listen(t, serverConfig())
+	serve(t, l, func() Application { return newEcho() })
+	cfg := clientConfig()
+	release, waits := make(chan struct{}), make(chan struct{}, 100)
+	defer close(release)
+	cfg.QUIC.TLS.ClientSessionCache = &cacheFuncs{func() (*tls.ClientSessionState, bool) { return nil, false }, func() {
+		waits <- struct{}{}
+		<-release
+	}}
+	tr, err := Open("udp", "127.0.0.1:0", cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tr.Dial(testContext(t), l.Addr(), "localhost", nil, &app{}); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, "it blocks", waits)
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		if err := tr.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	wait(t, "Close returns", closed)
+}
+
 func TestPanicInConfigForClient(t *testing.T) {
 	t.Run("panic", func(t *testing.T) {
 		faultInConfigForClient(t, ErrPanic, func(quic.ClientInfo) (*quic.Config, error) { panic("oops") })

@@ -10,8 +10,8 @@ import (
 	"github.com/frittata-go/frittata/quic"
 )
 
-// closeWait is how long Close waits for connections to tell their peers: only a
-// callback that blocks, against the rules, takes so long.
+// closeWait is how long Close waits for connections to tell their peers, for them to be gone, and for
+// goroutines to end: only a callback that blocks takes so long.
 const closeWait = 2 * time.Second
 
 // Shutdown ends all connections gracefully: nothing new is accepted or dialed,
@@ -156,7 +156,18 @@ func (t *Transport) close() error {
 		}
 	}
 	t.queue.close(true)
-	t.wg.Wait()
+	ended := make(chan struct{})
+	go func() {
+		t.wg.Wait()
+		close(ended)
+	}()
+	limit.Reset(closeWait)
+	select {
+	case <-ended:
+	case <-limit.C:
+		// What belongs to no connection any more, as ClientSessionCache.Put.
+		t.logger().Warn("a callback has not returned")
+	}
 	return err
 }
 
