@@ -112,11 +112,20 @@ func dialFrom(ctx context.Context, remote netip.AddrPort, serverName string, cfg
 	defer cancel()
 	c, err := t.dial(ctx, remote, serverName, nil, app, true)
 	if err != nil {
-		_ = t.Close() // the error that matters is the one before
+		// The error that matters is the one before. While a callback of tls.Config blocks, closing takes
+		// seconds, for which whoever has cancelled ctx does not wait.
+		go t.Close()
+		select {
+		case <-t.closeDone:
+		case <-time.After(dialCloseWait):
+		}
 		return nil, err
 	}
 	return c, nil
 }
+
+// dialCloseWait is how long a Dial that failed waits for its socket to be closed.
+const dialCloseWait = 100 * time.Millisecond
 
 // shareOf gives one of several attempts its share of the time that is left.
 func shareOf(ctx context.Context, share int) (context.Context, context.CancelFunc) {

@@ -49,6 +49,39 @@ func TestDialContext(t *testing.T) {
 	}
 }
 
+// A Dial whose ctx ends does not wait for a callback that blocks, nor until the Transport does so no more.
+func TestDialContextWhileCallbackBlocks(t *testing.T) {
+	leak.Check(t)
+	l := listen(t, serverConfig())
+	serve(t, l, func() Application { return &app{} })
+	blocks, release := make(chan struct{}), make(chan struct{})
+	cfg := clientConfig()
+	metrics := newRecorder()
+	cfg.Metrics = metrics
+	cfg.QUIC.TLS.VerifyConnection = func(tls.ConnectionState) error {
+		close(blocks)
+		<-release
+		return nil
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-blocks
+		cancel()
+	}()
+	if _, err := Dial(ctx, l.Addr().String(), cfg, &app{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("Dial failed with %v", err)
+	}
+	metrics.mu.Lock()
+	if n := len(metrics.ended); n != 0 {
+		t.Error("Dial waited until the Transport gave up")
+	}
+	metrics.mu.Unlock()
+	close(release)
+	for tr := range metrics.opened {
+		_ = tr.Close()
+	}
+}
+
 func TestHandshakeTimeoutOfAServer(t *testing.T) {
 	leak.Check(t)
 	cfg := serverConfig()
