@@ -37,7 +37,8 @@ type Application interface {
 
 	// OnClose is called once, when the connection has closed, with the reason
 	// of c.Err, before the last packets go out. No other method is called
-	// after it. It is the only one that is called if the handshake fails.
+	// after it. It is the only one that is called if the handshake fails. If that could not even
+	// begin, with a tls.Config that QUIC cannot do with, say, c is nil.
 	OnClose(c *quic.Conn, err error)
 }
 

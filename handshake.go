@@ -33,6 +33,11 @@ func (c *Conn) runHandshake() {
 	w.enterSlot()
 	if err := c.begin(); err != nil {
 		w.leaveSlot()
+		c.setErr(err)
+		if app := c.app; app != nil {
+			// There is no turn that it could be called in.
+			_ = c.t.apart("OnClose", func() error { app.OnClose(nil, err); return nil })
+		}
 		c.stillborn(err)
 		return
 	}
@@ -163,9 +168,7 @@ func (c *Conn) stillborn(err error) {
 		c.t.notePending()
 		c.t.epMu.Unlock()
 	}
-	c.mu.Lock()
-	c.err = err
-	c.mu.Unlock()
+	c.setErr(err)
 	c.endHandshake()
 	c.noteClosed(time.Now())
 	c.noteReady()

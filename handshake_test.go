@@ -258,3 +258,45 @@ func TestSetApplicationLate(t *testing.T) {
 		t.Error("OnClose was not called")
 	}
 }
+
+// A handshake that cannot even begin has failed like any other, to the Application too, whatever its callback does.
+func TestHandshakeCannotBegin(t *testing.T) {
+	leak.Check(t)
+	scfg, ccfg := serverConfig(), clientConfig()
+	scfg.QUIC.TLS.MaxVersion = tls.VersionTLS12
+	l := listen(t, scfg)
+	for i, end := range []func(){func() {}, func() { panic("oops") }, runtime.Goexit} {
+		closed := make(chan error, 2)
+		server := one(t, l, &app{closed: func(_ *quic.Conn, err error) {
+			closed <- err
+			end()
+		}})
+		tr, err := Open("udp", "127.0.0.1:0", ccfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		firstFlight(t, l.Addr())
+		c := <-server
+		wait(t, "it is gone", c.Done())
+		if len(closed) != 1 {
+			t.Fatalf("OnClose was called %d times", len(closed))
+		}
+		if err := <-closed; err == nil || err != c.Err() {
+			t.Errorf("OnClose got %v, not %v", err, c.Err())
+		}
+		if n := l.Transport().Stats().Panics; n != uint64(i) {
+			t.Errorf("%d panics were counted, not %d", n, i)
+		}
+		// At a client Dial tells it as well.
+		cfg := ccfg.QUIC
+		cfg.TLS = cfg.TLS.Clone()
+		cfg.TLS.MaxVersion = tls.VersionTLS12
+		_, err = tr.Dial(testContext(t), l.Addr(), "localhost", &cfg, &app{closed: func(_ *quic.Conn, err error) { closed <- err }})
+		if err == nil || len(closed) != 1 || <-closed != err {
+			t.Errorf("Dial: %v", err)
+		}
+		if err := tr.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

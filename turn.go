@@ -233,12 +233,17 @@ func (c *Conn) maybeClosed() {
 	}
 	c.closing = true
 	err := c.closeReason()
-	c.mu.Lock()
-	c.err = err
-	c.mu.Unlock()
+	c.setErr(err)
 	if c.app != nil {
 		_ = c.onClose(err) // a panic has been counted, and there is nothing left to close
 	}
+}
+
+// setErr notes why the connection has closed.
+func (c *Conn) setErr(err error) {
+	c.mu.Lock()
+	c.err = err
+	c.mu.Unlock()
 }
 
 // flush sends what there is to send, within the budget. It returns true if there may be more.
