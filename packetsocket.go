@@ -1,7 +1,9 @@
 package frittata
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"time"
@@ -46,6 +48,10 @@ func addrPort(a net.Addr) (netip.AddrPort, error) {
 func (s *packetSocket) ReadBatch(m []udp.Message) (int, error) {
 	for {
 		n, from, err := s.pc.ReadFrom(m[0].Buf)
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrClosedPipe) {
+			// What is no socket may say so that it is closed.
+			err = fmt.Errorf("%w: %w", net.ErrClosed, err)
+		}
 		if err != nil {
 			return 0, err
 		}

@@ -1,7 +1,9 @@
 package frittata
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"sync"
@@ -79,6 +81,49 @@ func TestPacketSocketIsShared(t *testing.T) {
 	}
 	if st := b.Stats(); st.ConnsDialed != each || st.ConnsAccepted != each {
 		t.Errorf("%+v", st)
+	}
+}
+
+// endingConn is a net.PacketConn of which nothing more comes at some time.
+type endingConn struct {
+	net.PacketConn
+	err  error
+	over chan struct{}
+}
+
+func (c *endingConn) ReadFrom([]byte) (int, net.Addr, error) {
+	<-c.over
+	return 0, nil, c.err
+}
+
+// Where a net.PacketConn has come to its end nobody waits for more.
+func TestPacketSocketEnds(t *testing.T) {
+	leak.Check(t)
+	for _, end := range []error{net.ErrClosed, io.EOF, io.ErrClosedPipe} {
+		pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &endingConn{PacketConn: pc, err: fmt.Errorf("reading: %w", end), over: make(chan struct{})}
+		s, err := PacketSocket(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tr, err := NewTransport(s, serverConfig())
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := tr.Listen(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		close(c.over)
+		if _, err := l.Accept(testContext(t)); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("after %v Accept returned %v", end, err)
+		}
+		if err := tr.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
