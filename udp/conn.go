@@ -117,7 +117,8 @@ func (c *Conn) Caps() Caps {
 
 // ReadBatch receives into the first messages of m, at least one, and returns how
 // many. It waits until there is something, the read deadline passes
-// ([os.ErrDeadlineExceeded]) or the Conn is closed ([net.ErrClosed]).
+// ([os.ErrDeadlineExceeded]) or the Conn is closed ([net.ErrClosed]). Once the deadline has
+// passed it fails also if there is something.
 func (c *Conn) ReadBatch(m []Message) (n int, err error) {
 	if len(m) == 0 {
 		return 0, nil
@@ -175,7 +176,7 @@ func (c *Conn) WriteTrain(t *Train) (sent int, err error) {
 	return c.writeTrain(t)
 }
 
-// SetReadDeadline sets the time at which ReadBatch stops waiting. The zero Time is never.
+// SetReadDeadline sets the time from which on ReadBatch fails, and Await, also one that waits already. The zero Time is never.
 func (c *Conn) SetReadDeadline(t time.Time) error { return c.raw.SetReadDeadline(t) }
 
 // Close closes the socket. A ReadBatch that waits returns.
