@@ -29,7 +29,8 @@ type Caps struct {
 	ECN bool
 
 	// Pktinfo means that local addresses are read and set. It becomes false
-	// when the system refuses to set one that is this host's.
+	// when the system refuses to set one that is this host's and may be the source of
+	// what is sent to that destination.
 	Pktinfo bool
 
 	// DF means that no datagram sent is ever fragmented.

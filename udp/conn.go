@@ -171,7 +171,8 @@ func (c *Conn) Await() error { return c.await() }
 // the destination. If the system drops datagrams for want of memory, they are lost, as they
 // might be further on: then sent is less than t.Count(), and there is no error. Any
 // other error concerns the socket or a train that makes no sense: an address that
-// is not of the socket's family, a source address that this host has not.
+// is not of the socket's family, a source address that this host has not, or that nothing can be sent from
+// to that destination (of the loopback interface, say, or link-local without a zone).
 func (c *Conn) WriteTrain(t *Train) (sent int, err error) {
 	return c.writeTrain(t)
 }
