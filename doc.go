@@ -11,8 +11,8 @@
 // reach the connection through its handle, [Conn]: Wake makes the callbacks run
 // soon, Do and Call run a function on the strand.
 //
-// Whoever wants net/http's shapes takes package http3; whoever wants blocking
-// streams and a net.Conn takes package quicnet. Both are Applications.
+// Whoever wants net/http's shapes takes package http3, which is an Application. Blocking
+// streams and a net.Conn there are not yet.
 //
 // # Turns
 //

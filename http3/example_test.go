@@ -19,6 +19,7 @@ func ExampleServer() {
 		Addr:    ":4433",
 		Handler: http.FileServer(http.Dir(".")),
 	}
+	ended := make(chan struct{})
 	go func() {
 		interrupt := make(chan os.Signal, 1)
 		signal.Notify(interrupt, os.Interrupt)
@@ -28,10 +29,12 @@ func ExampleServer() {
 		if err := srv.Shutdown(ctx); err != nil {
 			log.Print(err)
 		}
+		close(ended)
 	}()
 	if err := srv.ListenAndServeTLS("cert.pem", "key.pem"); err != http.ErrServerClosed {
 		log.Fatal(err)
 	}
+	<-ended // Shutdown goes on, and the end of the program would cut it off
 }
 
 // HTTP/1.1, HTTP/2 and HTTP/3 for the same handler: the former tell of the latter.

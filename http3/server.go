@@ -247,6 +247,9 @@ func (s *Server) close() ([]*frittata.Listener, []*serverConn) {
 // GOAWAY (RFC 9114, Section 5.2), and waits until all requests under way were
 // answered, their responses have arrived and all handlers have returned. When ctx
 // ends first it closes what is left and returns the error of ctx.
+//
+// Serve, ListenAndServe and ListenAndServeTLS return http.ErrServerClosed as soon as it begins: a program
+// must not end then, but wait for Shutdown to return.
 func (s *Server) Shutdown(ctx context.Context) error {
 	listeners, _ := s.close()
 	errs := make(chan error, len(listeners))

@@ -153,7 +153,7 @@ var transportFields = append([]field[frittata.Stats]{
 		get: func(s *frittata.Stats) float64 { return float64(s.Socket.Truncated) }},
 	{name: "udp_timestamped_messages_total", help: "Received messages for which the kernel told the time.",
 		get: func(s *frittata.Stats) float64 { return float64(s.Socket.Timestamped) }},
-	{name: "udp_receive_buffer_drops_total", help: "UDP datagrams that the kernel dropped because the socket's receive buffer was full. Several that GRO had put together count as one.",
+	{name: "udp_receive_buffer_drops_total", help: "UDP datagrams that the kernel dropped because the socket's receive buffer was full, or because it was told to drop first flights: see shields_total. Several that GRO had put together count as one.",
 		get: func(s *frittata.Stats) float64 { return float64(s.Socket.Dropped) }},
 }, dropFields()...)
 

@@ -178,7 +178,7 @@ func (e *StreamStoppedError) Error() string {
 // DatagramTooLargeError: the datagram does not fit; Limit is the most bytes
 // that do now.
 type DatagramTooLargeError struct {
-	Size, Limit int
+	Size, Limit int // bytes
 }
 
 func (e *DatagramTooLargeError) Error() string {

@@ -22,7 +22,7 @@ type Stats struct {
 	PathsAlone                       uint64 // paths on which all but the first of each train was lost, until trains ended
 
 	LatestRTT, SmoothedRTT, MinRTT, RTTVar time.Duration
-	CongestionWindow, BytesInFlight        int
+	CongestionWindow, BytesInFlight        int    // bytes
 	PacingRate                             uint64 // bytes per second
 	PathMTU                                int    // bytes of UDP payload
 }

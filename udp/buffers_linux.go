@@ -1,6 +1,13 @@
 package udp
 
-import "golang.org/x/sys/unix"
+import (
+	"math"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxBuffer is the largest buffer that the kernel gives. Its figure is twice that, in 32 bits.
+const maxBuffer = math.MaxInt32 / 2
 
 // setBuffer asks for a buffer of size bytes, and returns what it is then and what was asked
 // for. The kernel counts its own bookkeeping, and doubles the figure for that.
@@ -15,6 +22,7 @@ func (p *prober) setBuffer(size, opt, force int) (got, wanted int) {
 	if size <= 0 {
 		return v / 2, 0
 	}
+	size = min(size, maxBuffer)
 	// Only the administrator may exceed the system's limit. Others get as much as that.
 	if p.kernel.setsockopt(p.fd, unix.SOL_SOCKET, force, size) != nil {
 		// A failure leaves what there was, which is what is returned.

@@ -9,8 +9,9 @@ type Caps struct {
 	// GSOReason says why there is no GSO. It is empty if there is.
 	GSOReason string
 
-	// MaxSegments is how many datagrams one system call sends at most, be it by GSO or
-	// by Batching, and MaxTrain how many bytes. Longer trains take several.
+	// MaxSegments is how many datagrams the kernel takes as one by GSO at most, and how many messages
+	// one system call sends by Batching, each of which may be that many; MaxTrain is how many
+	// bytes it takes as one. Longer trains are cut up.
 	MaxSegments, MaxTrain int
 
 	// GRO means that a Message may be several datagrams.
@@ -29,7 +30,8 @@ type Caps struct {
 	ECN bool
 
 	// Pktinfo means that local addresses are read and set. It becomes false
-	// when the system refuses to set one that is this host's.
+	// when the system refuses to set one that is this host's and may be the source of
+	// what is sent to that destination.
 	Pktinfo bool
 
 	// DF means that no datagram sent is ever fragmented.

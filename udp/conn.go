@@ -117,7 +117,8 @@ func (c *Conn) Caps() Caps {
 
 // ReadBatch receives into the first messages of m, at least one, and returns how
 // many. It waits until there is something, the read deadline passes
-// ([os.ErrDeadlineExceeded]) or the Conn is closed ([net.ErrClosed]).
+// ([os.ErrDeadlineExceeded]) or the Conn is closed ([net.ErrClosed]). Once the deadline has
+// passed it fails also if there is something.
 func (c *Conn) ReadBatch(m []Message) (n int, err error) {
 	if len(m) == 0 {
 		return 0, nil
@@ -170,12 +171,13 @@ func (c *Conn) Await() error { return c.await() }
 // the destination. If the system drops datagrams for want of memory, they are lost, as they
 // might be further on: then sent is less than t.Count(), and there is no error. Any
 // other error concerns the socket or a train that makes no sense: an address that
-// is not of the socket's family, a source address that this host has not.
+// is not of the socket's family, a source address that this host has not, or that nothing can be sent from
+// to that destination (of the loopback interface, say, or link-local without a zone).
 func (c *Conn) WriteTrain(t *Train) (sent int, err error) {
 	return c.writeTrain(t)
 }
 
-// SetReadDeadline sets the time at which ReadBatch stops waiting. The zero Time is never.
+// SetReadDeadline sets the time from which on ReadBatch fails, and Await, also one that waits already. The zero Time is never.
 func (c *Conn) SetReadDeadline(t time.Time) error { return c.raw.SetReadDeadline(t) }
 
 // Close closes the socket. A ReadBatch that waits returns.

@@ -279,6 +279,22 @@ func TestDeadline(t *testing.T) {
 	datagrams(t, c, 1)
 }
 
+// TestDeadlineUnderLoad has a deadline pass while datagrams come: a reader that is told to
+// stop by it must not have to wait until they end. They are still there afterwards.
+func TestDeadlineUnderLoad(t *testing.T) {
+	leak.Check(t)
+	for _, o := range []*Options{nil, {DisablePoll: true}} {
+		c := listen(t, "udp4", "127.0.0.1:0", o)
+		send(t, c, &Train{Data: []byte("x"), Remote: c.LocalAddr()})
+		c.SetReadDeadline(time.Unix(1, 0))
+		if n, err := c.ReadBatch(messages(1)); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("DisablePoll %v: %d, %v", o != nil, n, err)
+		}
+		c.SetReadDeadline(time.Now().Add(wait))
+		datagrams(t, c, 1)
+	}
+}
+
 func TestClose(t *testing.T) {
 	leak.Check(t)
 	c := listen(t, "udp4", "127.0.0.1:0", nil)
@@ -303,6 +319,9 @@ func TestClose(t *testing.T) {
 	}
 	if err := c.Close(); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Close: %v", err)
+	}
+	if err := c.SetReadDeadline(time.Time{}); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("SetReadDeadline: %v", err)
 	}
 	c.Stats()
 	c.Caps()

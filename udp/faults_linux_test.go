@@ -261,6 +261,51 @@ func TestFailures(t *testing.T) {
 	}
 }
 
+// TestUnfitSource has trains name a source that the system refuses for their destination only: that is an error
+// of that train, and others go on being sent from the source that they name.
+func TestUnfitSource(t *testing.T) {
+	leak.Check(t)
+	c := listen(t, "udp", ":0", nil)
+	refused := func(local, remote string) {
+		t.Helper()
+		c.sys.kernel.sendmmsg = func(fd uintptr, msgs []mmsghdr) (int, syscall.Errno) {
+			if msgs[0].hdr.Controllen > 0 {
+				return 0, unix.EINVAL
+			}
+			return len(msgs), 0
+		}
+		tr := Train{Data: []byte("x"), Local: netip.MustParseAddr(local), Remote: netip.MustParseAddrPort(remote)}
+		if n, err := c.WriteTrain(&tr); n != 0 || !errors.Is(err, unix.EINVAL) {
+			t.Errorf("from %s to %s: %d, %v", local, remote, n, err)
+		}
+		if !c.Caps().Pktinfo {
+			t.Fatalf("from %s to %s: source addresses were given up", local, remote)
+		}
+	}
+	refused("127.0.0.1", "192.0.2.1:9")
+	if c.sys.v6 {
+		refused("::1", "[2001:db8::1]:9")
+		refused("fe80::1", "[2001:db8::1]:9") // without a zone
+		refused("fe80::1%none", "[fe80::2%none]:9")
+	}
+	// This one is fit: then it is source addresses that the system does not take.
+	tr := Train{Data: []byte("x"), Local: netip.MustParseAddr("127.0.0.1"), Remote: netip.MustParseAddrPort("127.0.0.1:9")}
+	if n, err := c.WriteTrain(&tr); n != 1 || err != nil || c.Caps().Pktinfo {
+		t.Errorf("%d, %v, %+v", n, err, c.Caps())
+	}
+}
+
+// TestUnfitLinkLocal is the same with the host's own link-local address, and the real system.
+func TestUnfitLinkLocal(t *testing.T) {
+	leak.Check(t)
+	a := linkLocal(t)
+	c := listen(t, "udp6", "[::]:0", nil)
+	n, err := c.WriteTrain(&Train{Data: []byte("x"), Local: a.WithZone(""), Remote: netip.AddrPortFrom(netip.IPv6Loopback(), c.LocalAddr().Port())})
+	if n != 0 || !errors.Is(err, unix.EINVAL) || !c.Caps().Pktinfo {
+		t.Errorf("%d, %v, Pktinfo %v", n, err, c.Caps().Pktinfo)
+	}
+}
+
 // TestClosedWhileFull closes the socket for a writer that waits.
 func TestClosedWhileFull(t *testing.T) {
 	leak.Check(t)

@@ -113,6 +113,14 @@ func TestBuffers(t *testing.T) {
 	if k := c.Caps(); k.ReceiveBuffer <= 100<<10 || k.SendBuffer <= 50<<10 {
 		t.Errorf("%+v, want more", k)
 	}
+	// The kernel's figure has 32 bits: what is more must not become nothing.
+	wish := int64(4 << 30)
+	if huge := int(wish); int64(huge) == wish {
+		c = listen(t, "udp4", "127.0.0.1:0", &Options{ReceiveBuffer: huge, SendBuffer: huge})
+		if k := c.Caps(); k.ReceiveBuffer <= 100<<10 || k.SendBuffer <= 50<<10 {
+			t.Errorf("%+v with buffers of %d bytes", k, huge)
+		}
+	}
 }
 
 // TestTrain sends trains as a whole, to receivers with and without GRO.

@@ -61,7 +61,8 @@ type Train struct {
 	// it is not positive, or not less than len(Data), there is only one.
 	Segment int
 
-	// Remote is the destination. The zero AddrPort is the one that a connected socket has.
+	// Remote is the destination. The zero AddrPort is the one that a connected socket has; whether
+	// that takes another one depends on the system.
 	Remote netip.AddrPort
 
 	// Local is the source address to use, which must be one of this host's. The

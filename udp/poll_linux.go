@@ -117,6 +117,9 @@ func (p *readPoll) end() {
 }
 
 func (p *readPoll) failure(err error) error {
+	if p.refs.Load()&pollClosed != 0 {
+		err = net.ErrClosed // package os has an error of its own
+	}
 	return &net.OpError{Op: "raw-read", Net: "udp", Source: p.addr, Err: err}
 }
 
@@ -133,7 +136,12 @@ func (p *readPoll) Close() error {
 	return err
 }
 
-func (p *readPoll) SetReadDeadline(t time.Time) error { return p.ep.SetReadDeadline(t) }
+func (p *readPoll) SetReadDeadline(t time.Time) error {
+	if err := p.ep.SetReadDeadline(t); err != nil {
+		return p.failure(err)
+	}
+	return nil
+}
 
 // Control implements syscall.RawConn.
 func (p *readPoll) Control(f func(fd uintptr)) error {
@@ -156,6 +164,10 @@ func (p *readPoll) try(f func(fd uintptr) bool) (done bool, err error) {
 
 // Read implements syscall.RawConn. One goroutine at a time may call it.
 func (p *readPoll) Read(f func(fd uintptr) bool) error {
+	// As package net does it: else a reader would not see its deadline before nothing comes any more.
+	if err := p.raw.Read(noWait); err != nil {
+		return p.failure(err)
+	}
 	for {
 		if done, err := p.try(f); done || err != nil {
 			return err
@@ -166,17 +178,20 @@ func (p *readPoll) Read(f func(fd uintptr) bool) error {
 	}
 }
 
+// noWait has the runtime's poller look at the deadline alone.
+func noWait(uintptr) bool { return true }
+
 // waitRead waits for an arrival.
 func (p *readPoll) waitRead() error {
 	p.asked, p.err = false, nil
 	err := p.raw.Read(p.wait)
 	switch {
-	case p.refs.Load()&pollClosed != 0:
-		return p.failure(net.ErrClosed)
 	case err != nil:
 		return p.failure(err)
 	case p.err != nil:
 		return p.failure(p.err)
+	case p.refs.Load()&pollClosed != 0:
+		return p.failure(net.ErrClosed)
 	}
 	return nil
 }

@@ -23,6 +23,8 @@ var errNoShield = errors.New("udp: the socket has no shield")
 // packet, and what GRO has put together by the first datagram. A client whose handshake is under way sends datagrams that begin with an Initial
 // packet too, and has to send them again.
 //
+// What is dropped counts as Stats.Dropped.
+//
 // It is an error unless Caps.Shield, which becomes false when the kernel refuses a filter.
 func (c *Conn) SetShield(s Shield) error {
 	if !c.shield.Load() || s > ShieldAll {

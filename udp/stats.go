@@ -45,7 +45,8 @@ type Stats struct {
 	Timestamped uint64
 
 	// Dropped is how many datagrams the kernel dropped because the receive buffer
-	// was full, where the kernel tells. Several that GRO had put together count as one.
+	// was full, because a shield was up (see Conn.SetShield), or because their checksum was wrong, where the kernel
+	// tells: with the next datagram that comes in, and without the reason. Several that GRO had put together count as one.
 	Dropped uint64
 }
 

@@ -140,7 +140,7 @@ func (w *writer) write(t *Train) (sent int, err error) {
 			unmarked, untimed, doubt = true, false, false
 			c.counters.fallbacks.Add(1)
 
-		case errno == unix.EINVAL && w.local.IsValid() && isOwn(w.local):
+		case errno == unix.EINVAL && w.local.IsValid() && isFit(w.local, w.remoteOf(t)):
 			// Else it is the address that is at fault: the caller's, or one that the host has lost.
 			w.local = netip.Addr{}
 			w.control()
@@ -343,12 +343,35 @@ func (w *writer) advance() {
 	w.left -= datagrams
 }
 
-// isOwn tells whether an address is one of this host's interfaces'. That takes some time.
-func isOwn(a netip.Addr) bool {
-	if a.IsLoopback() {
-		return true
+// remoteOf returns where a train goes.
+func (w *writer) remoteOf(t *Train) netip.Addr {
+	if t.Remote.IsValid() {
+		return t.Remote.Addr()
 	}
+	return w.c.remote.Addr()
+}
+
+// isFit tells whether the system should take local as the source of what is sent to remote: it is this
+// host's, and may be seen there. That takes some time.
+func isFit(local, remote netip.Addr) bool {
+	switch {
+	case local.IsLoopback():
+		return remote.Unmap().IsLoopback() || isOwn(remote)
+	case zoned(local) && zoned(remote) && zones.index(local.Zone()) != zones.index(remote.Zone()):
+		return false
+	}
+	return isOwn(local)
+}
+
+// isOwn tells whether an address is one of this host's interfaces'. A link-local one is that of its zone.
+func isOwn(a netip.Addr) bool {
 	all, err := net.InterfaceAddrs()
+	if zoned(a) {
+		var ifi *net.Interface
+		if ifi, err = net.InterfaceByIndex(int(zones.index(a.Zone()))); err == nil {
+			all, err = ifi.Addrs()
+		}
+	}
 	return err == nil && slices.ContainsFunc(all, func(b net.Addr) bool {
 		p, ok := b.(*net.IPNet)
 		return ok && p.IP.Equal(a.AsSlice())

@@ -128,7 +128,8 @@ func (c *client) newRequest(ctx context.Context, u *url.URL, dog *watchdog, extr
 	if c.o.host != "" {
 		req.Host = c.o.host
 	}
-	if p, ok := u.User.Password(); ok && req.Header.Get("Authorization") == "" {
+	if u.User != nil && req.Header.Get("Authorization") == "" {
+		p, _ := u.User.Password() // some servers want a name alone
 		req.SetBasicAuth(u.User.Username(), p)
 	}
 	return req, nil

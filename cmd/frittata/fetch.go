@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"syscall"
 )
 
 // get gets one URL, to standard output or to a file.
@@ -257,6 +258,9 @@ func (c *client) leftBehind(err error, d *download) error {
 	var over *startOverError
 	if errors.As(err, &over) {
 		return &failure{code: exitIncomplete, what: over.why, err: err}
+	}
+	if errors.Is(err, syscall.ENOSPC) && d.canResume() {
+		return fileError(err, "What has come is in "+d.part+": once there is room, the same command goes on from there.")
 	}
 	if !errors.As(err, &broken) {
 		return err

@@ -10,6 +10,7 @@ import (
 	"net/textproto"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -105,7 +106,13 @@ func parseGet(e *env, args []string) (*getOptions, error) {
 	fs.StringVar(&pinText, "pin", "", "")
 	fs.IntVar(&o.requests, "n", 0, "")
 	fs.IntVar(&o.concurrent, "c", 1, "")
-	fs.DurationVar(&o.timeout, "timeout", defaultTimeout, "")
+	o.timeout = defaultTimeout
+	fs.Func("timeout", "", func(s string) (err error) {
+		if o.timeout, err = time.ParseDuration(s); err != nil {
+			err = errors.New("want a duration with its unit, like 5s or 2m")
+		}
+		return err
+	})
 	rest, err := parseFlags(fs, args, e.stdout, getHelp)
 	if err != nil {
 		return nil, err
@@ -250,8 +257,17 @@ func parseURL(s string) (*url.URL, error) {
 	if u.Hostname() == "" {
 		return nil, usageError("%s: the host is missing", s)
 	}
+	if p := u.Port(); p != "" && !validPort(p, 1) {
+		return nil, usageError("%s: the port has to be from 1 to 65535", s)
+	}
 	u.Fragment, u.RawFragment = "", "" // it is not for the server
 	return u, nil
+}
+
+// validPort tells whether s is a number from least to 65535.
+func validPort(s string, least uint64) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && n >= least
 }
 
 // errInterrupted is why everything ends after SIGINT or SIGTERM.

@@ -32,6 +32,9 @@ func TestGetMistakes(t *testing.T) {
 		{"http://a.example", "https"},
 		{"https:///x", "host"},
 		{"https://a.example:port/", "port"},
+		{"https://a.example:65536/", "port"},
+		{"https://a.example:0/", "port"},
+		{"--timeout 5 https://a.example", "5s"},
 		{"--insecure --pin " + pin{}.String() + " https://a.example", "exclude each other"},
 		{"--insecure --ca x https://a.example", "exclude each other"},
 		{"--pin short https://a.example", "44 characters"},
@@ -103,6 +106,10 @@ func TestRequests(t *testing.T) {
 	get("https://user:secret@a.example/x")
 	if u, p, _ := last.req.BasicAuth(); u != "user" || p != "secret" || last.req.Method != "GET" || last.req.ContentLength != 0 || !strings.HasPrefix(last.req.UserAgent(), "frittata/") {
 		t.Errorf("GET: %v", last.req)
+	}
+	get("https://token@a.example/x")
+	if u, p, ok := last.req.BasicAuth(); u != "token" || p != "" || !ok {
+		t.Errorf("a name without a password: %v", last.req)
 	}
 	get("-d", "a=b", "https://a.example/x")
 	if last.req.Method != "POST" || string(last.body) != "a=b" || last.req.ContentLength != 3 || last.req.Header.Get("Content-Type") != "application/x-www-form-urlencoded" {

@@ -119,6 +119,8 @@ func runHelp(e *env, args []string) error {
 		return nil
 	}
 	switch args[0] {
+	case "-h", "-help", "--help":
+		return runHelp(e, args[1:])
 	case "serve":
 		return runServe(context.Background(), e, []string{"--help"})
 	case "get":
@@ -127,7 +129,8 @@ func runHelp(e *env, args []string) error {
 		fmt.Fprint(e.stdout, usage)
 		return nil
 	}
-	return usageError("there is no command %q", args[0])
+	fmt.Fprintf(e.stderr, "frittata help: there is no command %q\n\n%s", args[0], usage)
+	return &failure{code: exitUsage, what: "there is no such command", told: true}
 }
 
 func runVersion(e *env, args []string) error {

@@ -22,7 +22,9 @@ func TestHelpAndUsage(t *testing.T) {
 		{[]string{"help", "get"}, exitOK, "--pin SPKI"},
 		{[]string{"help", "serve"}, exitOK, "--debug-endpoints"},
 		{[]string{"help", "version"}, exitOK, "Usage:"},
-		{[]string{"help", "nothing"}, exitUsage, `no command "nothing"`},
+		{[]string{"help", "nothing"}, exitUsage, "there is no command \"nothing\"\n\nfrittata serves"},
+		{[]string{"help", "--help"}, exitOK, "Examples:"},
+		{[]string{"--help", "get"}, exitOK, "--pin SPKI"},
 		{[]string{"get", "--help"}, exitOK, "Exit codes"},
 		{[]string{"get", "https://x", "-h"}, exitOK, "Examples:"},
 		{[]string{"serve", "--help"}, exitOK, "Exit codes"},
@@ -33,6 +35,7 @@ func TestHelpAndUsage(t *testing.T) {
 		{[]string{"fetch"}, exitUsage, `no command "fetch"`},
 		{[]string{"get", "--colour", "https://x"}, exitUsage, "no option colour"},
 		{[]string{"serve", "--port", "1"}, exitUsage, "--help"},
+		{[]string{"serve", "--addr", ":65536"}, exitUsage, "65536"},
 	} {
 		stdout, stderr := expect(t, tt.code, tt.args, tt.text)
 		// Help that was asked for is output, help in place of what was asked for is an error.

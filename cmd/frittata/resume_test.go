@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -282,6 +283,26 @@ func TestDownloadIsNotTheFile(t *testing.T) {
 }
 
 // A server that sends what was not asked for does not spoil the file.
+// TestDiskFull checks that a download for which there is no room tells that it can go on.
+func TestDiskFull(t *testing.T) {
+	leak.Check(t)
+	path := filepath.Join(t.TempDir(), "x")
+	c, _ := fakeClient(t, nil, "-o", path, fileURL)
+	d, err := openDownload(path, fileURL, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.close()
+	full := fileError(&os.PathError{Op: "write", Path: d.part, Err: syscall.ENOSPC}, "")
+	if f := c.explain(t.Context(), c.o.urls[0], c.leftBehind(full, d)); f.code != exitFile || f.try != "" {
+		t.Errorf("nothing has come: %+v", f)
+	}
+	d.is.ETag = `"one"`
+	if f := c.explain(t.Context(), c.o.urls[0], c.leftBehind(full, d)); f.code != exitFile || !strings.Contains(f.try, d.part) || !strings.Contains(f.try, "goes on") {
+		t.Errorf("%+v", f)
+	}
+}
+
 func TestWrongPart(t *testing.T) {
 	data := bytesOf(1, 1<<20)
 	for name, contentRange := range map[string]string{

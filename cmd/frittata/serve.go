@@ -89,8 +89,12 @@ func parseServe(e *env, args []string) (*serveOptions, error) {
 	case (o.cert == "") != (o.key == ""):
 		return nil, usageError("--cert and --key belong together")
 	}
-	if _, _, err := net.SplitHostPort(o.addr); err != nil {
+	_, port, err := net.SplitHostPort(o.addr)
+	if err != nil {
 		return nil, usageError("--addr %s: want host:port, like :4433 or 127.0.0.1:4433", o.addr)
+	}
+	if _, err := strconv.Atoi(port); err == nil && !validPort(port, 0) {
+		return nil, usageError("--addr %s: the port has to be from 0 to 65535", o.addr)
 	}
 	return o, nil
 }
