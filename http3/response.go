@@ -207,14 +207,28 @@ func (w *responseWriter) write(p []byte) (int, error) {
 		b.B = append(b.B, p...)
 		return len(p), nil
 	}
+	n := min(w.lacks(), len(p))
+	if n > 0 {
+		w.buf.B = append(w.buf.B, p[:n]...)
+	}
 	if err := w.flush(p); err != nil {
 		return 0, err
 	}
-	if b := w.buffer(len(p)); b != nil {
-		b.B = append(b.B, p...)
+	if b := w.buffer(len(p) - n); b != nil {
+		b.B = append(b.B, p[n:]...)
 		return len(p), nil
 	}
-	return w.x.s.Write(p)
+	m, err := w.x.s.Write(p[n:])
+	return n + m, err
+}
+
+// lacks returns how many bytes should join those in the buffer, which has room for them, before it goes out
+// with the head: the type is guessed by what is there then.
+func (w *responseWriter) lacks() int {
+	if w.buf == nil || w.headSent || w.hasType {
+		return 0
+	}
+	return max(sniffLen-len(w.buf.B), 0)
 }
 
 // WriteString is Write without a copy.
@@ -233,12 +247,15 @@ func (w *responseWriter) WriteString(p string) (int, error) {
 		}
 		b := w.buffer(len(p))
 		if b == nil {
+			if n = min(w.lacks(), len(p)); n > 0 {
+				w.buf.B = append(w.buf.B, p[:n]...)
+			}
 			if err := w.flush(nil); err != nil {
 				return 0, err
 			}
-			b = w.buffer(len(p))
+			b = w.buffer(len(p) - n)
 		}
-		b.B = append(b.B, p...)
+		b.B = append(b.B, p[n:]...)
 		return len(p), nil
 	}
 	for n < len(p) {

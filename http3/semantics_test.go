@@ -242,3 +242,36 @@ func TestCloseDuringHandshake(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestTypeOfPieces: the type is guessed by as much of the body as net/http looks at, in however many pieces it comes.
+func TestTypeOfPieces(t *testing.T) {
+	page := "<!DOCTYPE html><title>long</title>" + strings.Repeat("text ", 1000)
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/write":
+			w.Write([]byte("\n"))
+			w.Write([]byte(page))
+		case "/string":
+			io.WriteString(w, "\n")
+			io.WriteString(w, page[:bufferSize])
+			io.WriteString(w, page[bufferSize:])
+		case "/long":
+			io.WriteString(w, "\n")
+			io.WriteString(w, page)
+		case "/length":
+			w.Header().Set("Content-Length", "5035")
+			w.Write([]byte("\n"))
+			w.Write([]byte(page))
+		}
+	}
+	ts := newTestServer(t, http.HandlerFunc(handler))
+	for _, path := range []string{"/write", "/string", "/long", "/length"} {
+		resp, body := ts.get(path)
+		if body != "\n"+page {
+			t.Errorf("%s: body is %d bytes long", path, len(body))
+		}
+		if got := resp.Header.Get("Content-Type"); got != "text/html; charset=utf-8" {
+			t.Errorf("%s: Content-Type is %q", path, got)
+		}
+	}
+}
