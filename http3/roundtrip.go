@@ -34,6 +34,10 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	ctx := req.Context()
+	if ctx.Err() != nil { // or it would be on its way before that is seen
+		closeBody(req)
+		return nil, context.Cause(ctx)
+	}
 	trace := tracerOf(ctx)
 	for attempt := 1; ; attempt++ {
 		trace.getConn(key)

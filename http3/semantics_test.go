@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"testing"
 	"time"
@@ -274,4 +275,23 @@ func TestTypeOfPieces(t *testing.T) {
 			t.Errorf("%s: Content-Type is %q", path, got)
 		}
 	}
+}
+
+// TestCanceledBeforehand: nothing is sent for a request whose context has ended.
+func TestCanceledBeforehand(t *testing.T) {
+	ts := newTestServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {}))
+	ts.get("/") // there is a connection
+	ctx, cancel := context.WithCancel(testContext(t))
+	cancel()
+	sent := false
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent = true }})
+	body := &closeRecorder{strings.NewReader("body"), make(chan struct{})}
+	_, err := ts.tr.RoundTrip(ts.request("POST", "/", body).WithContext(ctx))
+	if err != context.Canceled {
+		t.Errorf("error is %v", err)
+	}
+	if sent {
+		t.Error("the request was sent")
+	}
+	await(t, body.closed)
 }

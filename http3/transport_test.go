@@ -255,8 +255,11 @@ func TestCancelByClient(t *testing.T) {
 	}
 	// The connection lives on.
 	var info ConnInfo
-	ctx, cancel := context.WithCancel(WithTrace(testContext(t), &Trace{GotConn: func(i ConnInfo) { info = i }}))
-	cancel()
+	ctx, cancel := context.WithCancel(testContext(t))
+	ctx = WithTrace(ctx, &Trace{GotConn: func(i ConnInfo) {
+		info = i
+		cancel()
+	}})
 	ts.tr.RoundTrip(ts.request("GET", "/", nil).WithContext(ctx))
 	if !info.Reused {
 		t.Error("the connection was closed")
