@@ -19,6 +19,7 @@ type bodySender struct {
 	state  atomic.Int32
 	over   atomic.Bool
 	closed atomic.Bool // the body
+	gone   atomic.Bool // the stream has ended
 
 	// What the goroutine waits for before it begins, nil if for nothing: true to send.
 	ready chan bool
@@ -49,6 +50,15 @@ func (b *bodySender) close() error {
 // withhold tells whether the body is as it was, and will stay so.
 func (b *bodySender) withhold() bool {
 	return b.state.CompareAndSwap(bodyUntouched, bodyWithheld) || b.state.Load() == bodyWithheld
+}
+
+// abandon is called when the stream has ended: whoever makes the body may have nothing for a long time,
+// and its Read would not return. It does not block.
+func (b *bodySender) abandon() {
+	b.gone.Store(true)
+	if b.state.Load() == bodyBegun && !b.closed.Load() {
+		go func() { _ = b.close() }() // nobody is interested in a body that is not sent
+	}
 }
 
 func newBodySender(x *call, length int64, expects bool) *bodySender {
@@ -119,15 +129,20 @@ func (b *bodySender) run(ctx context.Context) error {
 		return nil
 	}
 	r := &bodyReader{r: body, left: b.length}
+	if b.gone.Load() {
+		_ = b.close() // so that Read returns at once
+	}
 	_, err := x.s.ReadFrom(r)
 	cerr := b.close()
 	if r.err == nil && err == nil {
 		r.err = cerr
 	}
 	if r.err != nil {
-		b.mu.Lock()
-		b.failed = r.err
-		b.mu.Unlock()
+		if !b.gone.Load() { // else it was closed for what else has failed
+			b.mu.Lock()
+			b.failed = r.err
+			b.mu.Unlock()
+		}
 		x.s.Cancel(h3.CodeRequestCancelled, r.err)
 		return r.err
 	}

@@ -234,6 +234,7 @@ func (x *call) roundTrip(ctx context.Context) (*http.Response, error) {
 		x.body = newBodySender(x, length, expects)
 		x.users.n.Add(1)
 		go x.body.send(ctx)
+		s.SetNotifier(x)
 	}
 	resp, err := x.await(ctx)
 	if err != nil {
@@ -246,6 +247,9 @@ func (x *call) roundTrip(ctx context.Context) (*http.Response, error) {
 	}
 	return resp, nil
 }
+
+// StreamDone is called when the server wants no more, or nothing can come of the request any more.
+func (x *call) StreamDone(error) { x.body.abandon() }
 
 // timeoutError is a net.Error.
 type timeoutError string

@@ -295,3 +295,48 @@ func TestCanceledBeforehand(t *testing.T) {
 	}
 	await(t, body.closed)
 }
+
+// stuckBody is a body whose Read waits until Close.
+type stuckBody struct{ closed chan struct{} }
+
+func (b *stuckBody) Read([]byte) (int, error) {
+	<-b.closed
+	return 0, io.ErrClosedPipe
+}
+
+func (b *stuckBody) Close() error {
+	close(b.closed)
+	return nil
+}
+
+// TestStuckBodyIsClosed: a body that has nothing to read is closed when the request is over.
+func TestStuckBodyIsClosed(t *testing.T) {
+	responded := make(chan struct{})
+	ts := newTestServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/abort" {
+			http.NewResponseController(w).Flush()
+			<-responded
+			panic(http.ErrAbortHandler)
+		}
+	}))
+	for _, path := range []string{"/done", "/abort"} {
+		body := &stuckBody{make(chan struct{})}
+		req, err := http.NewRequest("POST", ts.url+path, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := ts.tr.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if path == "/abort" {
+			close(responded)
+		}
+		_, err = io.ReadAll(resp.Body)
+		if _, reset := errors.AsType[*h3.StreamError](err); reset != (path == "/abort") {
+			t.Errorf("%s: reading the response: %v", path, err)
+		}
+		resp.Body.Close()
+		await(t, body.closed)
+	}
+}
