@@ -445,6 +445,7 @@ func (w *responseWriter) finish() {
 	if !w.isHead { // which ends with its head
 		trailers = w.trailers()
 	}
+	short := w.length >= 0 && w.written < w.length && !w.isHead
 	b := w.buf
 	w.buf = nil
 	if !w.headSent {
@@ -452,13 +453,13 @@ func (w *responseWriter) finish() {
 		if b != nil {
 			peek = b.B
 		}
-		w.sendHead(peek, true, trailers == nil && (b == nil || w.isHead))
+		w.sendHead(peek, true, trailers == nil && (w.isHead || b == nil && !short))
 	}
 	if w.isHead && b != nil {
 		b.Release()
 		b = nil
 	}
-	if w.length >= 0 && w.written < w.length && !w.isHead {
+	if short {
 		// The client must not take what is there for the whole (RFC 9114, Section 4.1.2).
 		if w.x.ctx.Err() == nil { // else the client has gone
 			w.warn("handler wrote less than its Content-Length")

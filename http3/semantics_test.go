@@ -340,3 +340,20 @@ func TestStuckBodyIsClosed(t *testing.T) {
 		await(t, body.closed)
 	}
 }
+
+// TestNothingOfContentLength: a response without the body that its head tells of is not complete.
+func TestNothingOfContentLength(t *testing.T) {
+	ts := newTestServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "3")
+		if _, err := io.WriteString(w, "more"); err != http.ErrContentLength {
+			t.Errorf("writing more: %v", err)
+		}
+	}))
+	_, err := ts.tr.RoundTrip(ts.request("GET", "/", nil))
+	if se, ok := errors.AsType[*h3.StreamError](err); !ok || !se.Remote || se.Code != h3.CodeInternalError {
+		t.Errorf("error is %v", err)
+	}
+	if resp, _ := ts.do(ts.request("HEAD", "/", nil)); resp.ContentLength != 3 {
+		t.Errorf("HEAD: %d", resp.ContentLength)
+	}
+}
