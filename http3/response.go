@@ -93,7 +93,8 @@ func (w *responseWriter) WriteHeader(status int) {
 
 func (w *responseWriter) interim(status int) {
 	fields := append(w.fields[:0], h3.Field{Name: ":status", Value: strconv.Itoa(status)})
-	for name, values := range w.header {
+	for key, values := range w.header {
+		name := keyName(key)
 		if !connectionSpecific(name) && name != "Content-Length" && !strings.HasPrefix(name, http.TrailerPrefix) {
 			fields = appendFields(fields, name, values)
 		}
@@ -110,7 +111,8 @@ func (w *responseWriter) interim(status int) {
 func (w *responseWriter) writeHeader(status int) {
 	w.status = status
 	w.fields = append(w.fields[:0], h3.Field{Name: ":status", Value: statusValue(status)})
-	for name, values := range w.header {
+	for key, values := range w.header {
+		name := keyName(key)
 		switch name {
 		case "Content-Length":
 			w.setLength(values)
@@ -141,7 +143,7 @@ func statusValue(status int) string {
 }
 
 func (w *responseWriter) setLength(values []string) {
-	if len(values) == 0 || !bodyAllowed(w.status) {
+	if len(values) == 0 || w.length >= 0 || !bodyAllowed(w.status) {
 		return
 	}
 	n, err := strconv.ParseUint(values[0], 10, 63)

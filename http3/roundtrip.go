@@ -345,7 +345,8 @@ func (x *call) appendHead(fields []h3.Field, length int64) ([]h3.Field, error) {
 		fields = append(fields, h3.Field{Name: ":protocol", Value: protocol[0]})
 	}
 	agent := true
-	for name, values := range req.Header {
+	for key, values := range req.Header {
+		name := keyName(key)
 		switch name {
 		case ":protocol", "Host", "Content-Length", "Trailer":
 			continue

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptrace"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -355,5 +357,32 @@ func TestNothingOfContentLength(t *testing.T) {
 	}
 	if resp, _ := ts.do(ts.request("HEAD", "/", nil)); resp.ContentLength != 3 {
 		t.Errorf("HEAD: %d", resp.ContentLength)
+	}
+}
+
+// TestSmallKeys: what HTTP/3 does not have is not sent under keys in small letters either.
+func TestSmallKeys(t *testing.T) {
+	header := func() http.Header {
+		return http.Header{
+			"connection": {"close"}, "keep-alive": {"5"}, "proxy-connection": {"x"}, "transfer-encoding": {"chunked"},
+			"upgrade": {"x"}, "te": {"gzip"}, "content-length": {"2"}, "x-other": {"y"}, "content-type": {"a/b"},
+		}
+	}
+	ts := newTestServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		want := http.Header{"Accept-Encoding": {"gzip"}, "Content-Type": {"a/b"}, "X-Other": {"y"}, "User-Agent": {"me"}}
+		if !maps.EqualFunc(r.Header, want, slices.Equal) || r.Host != r.URL.Query().Get("host") {
+			t.Errorf("the request is for %s and has %v", r.Host, r.Header)
+		}
+		maps.Copy(w.Header(), header())
+		io.WriteString(w, "hi")
+	}))
+	req := ts.request("GET", "/?host="+ts.addr.String(), nil)
+	req.Header = header()
+	req.Header["host"], req.Header["user-agent"] = []string{"other"}, []string{"me"}
+	resp, body := ts.do(req)
+	delete(resp.Header, "Date")
+	want := http.Header{"Content-Length": {"2"}, "Content-Type": {"a/b"}, "X-Other": {"y"}}
+	if !maps.EqualFunc(resp.Header, want, slices.Equal) || body != "hi" {
+		t.Errorf("the response has %v and %q", resp.Header, body)
 	}
 }
