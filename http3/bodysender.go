@@ -47,6 +47,18 @@ func (b *bodySender) close() error {
 	return b.x.req.Body.Close()
 }
 
+// discard closes a body that is not sent any more. It does not wait for a Read that is under way: there are
+// bodies whose Close does, such as that of a request at a server of HTTP/1.1.
+func (b *bodySender) discard() {
+	switch {
+	case b.closed.Load():
+	case b.withhold():
+		_ = b.close() // as closeBody
+	default:
+		go func() { _ = b.close() }()
+	}
+}
+
 // withhold tells whether the body is as it was, and will stay so.
 func (b *bodySender) withhold() bool {
 	return b.state.CompareAndSwap(bodyUntouched, bodyWithheld) || b.state.Load() == bodyWithheld
@@ -56,8 +68,8 @@ func (b *bodySender) withhold() bool {
 // and its Read would not return. It does not block.
 func (b *bodySender) abandon() {
 	b.gone.Store(true)
-	if b.state.Load() == bodyBegun && !b.closed.Load() {
-		go func() { _ = b.close() }() // nobody is interested in a body that is not sent
+	if b.state.Load() == bodyBegun { // else it may be sent with another try
+		b.discard()
 	}
 }
 
@@ -214,7 +226,7 @@ func (x *call) cancel(cause error) {
 	x.s.Cancel(h3.CodeRequestCancelled, cause)
 	if x.body != nil {
 		x.body.decide(false)
-		_ = x.body.close() // it may be what the sender waits for
+		x.body.discard() // it may be what the sender waits for
 	}
 }
 

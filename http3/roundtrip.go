@@ -54,7 +54,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		if ctx.Err() != nil || attempt == maxAttempts || !x.mayRetry(err, info.Reused) {
 			if x.body != nil {
-				_ = x.body.close() // as closeBody
+				x.body.discard()
 			} else {
 				closeBody(req)
 			}

@@ -11,6 +11,7 @@ import (
 	"net/http/httptrace"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -384,5 +385,61 @@ func TestSmallKeys(t *testing.T) {
 	want := http.Header{"Content-Length": {"2"}, "Content-Type": {"a/b"}, "X-Other": {"y"}}
 	if !maps.EqualFunc(resp.Header, want, slices.Equal) || body != "hi" {
 		t.Errorf("the response has %v and %q", resp.Header, body)
+	}
+}
+
+// lockedBody is a body whose Close waits for its Read, as that of a request has it at net/http's servers.
+type lockedBody struct {
+	mu      sync.Mutex
+	reading chan struct{}
+	release chan struct{}
+	closed  chan struct{}
+}
+
+func (b *lockedBody) Read([]byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	close(b.reading)
+	<-b.release
+	return 0, io.EOF
+}
+
+func (b *lockedBody) Close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	close(b.closed)
+	return nil
+}
+
+// TestCloseWaitsForNoRead: neither RoundTrip nor the body of the response waits for a request's body that has nothing to read.
+func TestCloseWaitsForNoRead(t *testing.T) {
+	ts := newTestServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/respond" {
+			http.NewResponseController(w).Flush()
+		}
+		<-r.Context().Done()
+	}))
+	for _, path := range []string{"/wait", "/respond"} {
+		body := &lockedBody{reading: make(chan struct{}), release: make(chan struct{}), closed: make(chan struct{})}
+		ctx, cancel := context.WithCancel(testContext(t))
+		req := ts.request("POST", path, body).WithContext(ctx)
+		done := make(chan error, 1)
+		go func() {
+			resp, err := ts.tr.RoundTrip(req)
+			if err == nil {
+				err = resp.Body.Close()
+			}
+			done <- err
+		}()
+		await(t, body.reading)
+		if path == "/wait" {
+			cancel()
+		}
+		if err := await(t, done); (err != nil) != (path == "/wait") {
+			t.Errorf("%s: %v", path, err)
+		}
+		close(body.release)
+		await(t, body.closed)
+		cancel()
 	}
 }
