@@ -15,7 +15,8 @@ import (
 // bodySender sends the body of a request, on a goroutine of its own.
 type bodySender struct {
 	x      *call
-	length int64 // -1 if unknown
+	body   io.ReadCloser // that of the request, whose field is the caller's again when RoundTrip has failed
+	length int64         // -1 if unknown
 	state  atomic.Int32
 	over   atomic.Bool
 	closed atomic.Bool // the body
@@ -44,7 +45,7 @@ func (b *bodySender) close() error {
 	if b.closed.Swap(true) {
 		return nil
 	}
-	return b.x.req.Body.Close()
+	return b.body.Close()
 }
 
 // discard closes a body that is not sent any more. It does not wait for a Read that is under way: there are
@@ -74,7 +75,7 @@ func (b *bodySender) abandon() {
 }
 
 func newBodySender(x *call, length int64, expects bool) *bodySender {
-	b := &bodySender{x: x, length: length}
+	b := &bodySender{x: x, body: x.req.Body, length: length}
 	if expects {
 		b.ready = make(chan bool, 1)
 	}
@@ -132,7 +133,6 @@ func (b *bodySender) send(ctx context.Context) {
 
 func (b *bodySender) run(ctx context.Context) error {
 	x := b.x
-	body := x.req.Body
 	if b.ready != nil && !b.await(ctx) {
 		b.withhold()
 	}
@@ -140,7 +140,7 @@ func (b *bodySender) run(ctx context.Context) error {
 		x.s.Reset(h3.CodeNoError)
 		return nil
 	}
-	r := &bodyReader{r: body, left: b.length}
+	r := &bodyReader{r: b.body, left: b.length}
 	if b.gone.Load() {
 		_ = b.close() // so that Read returns at once
 	}

@@ -438,6 +438,7 @@ func TestCloseWaitsForNoRead(t *testing.T) {
 		if err := await(t, done); (err != nil) != (path == "/wait") {
 			t.Errorf("%s: %v", path, err)
 		}
+		req.Body = nil // as it may be for another try
 		close(body.release)
 		await(t, body.closed)
 		cancel()
