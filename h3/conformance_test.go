@@ -306,6 +306,8 @@ func TestMalformed(t *testing.T) {
 		":protocol unasked":          with([]string{":protocol", "a"}, set(get, ":method", "CONNECT")...),
 		"host that differs":          with(get, "host", "other.com"),
 		"empty host":                 with(without(get, ":authority"), "host", ""),
+		"user in host":               with(without(get, ":authority"), "host", "me@example.com"),
+		"no authority for HTTPS":     set(without(get, ":authority"), ":scheme", "HTTPS"),
 		"two hosts":                  with(get, "host", "example.com", "host", "other.com"),
 		"CONNECT with :path":         set(get, ":method", "CONNECT"),
 		"CONNECT without :authority": {":method", "CONNECT"},

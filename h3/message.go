@@ -99,14 +99,14 @@ func parseRequest(fields []Field, extendedConnect bool, m *message) (fault strin
 	if !hasPath || !validPath(path) {
 		return "missing or invalid :path"
 	}
-	if scheme == "http" || scheme == "https" {
+	if strings.EqualFold(scheme, "https") || strings.EqualFold(scheme, "http") { // RFC 3986, Section 3.1
 		switch {
 		case !hasAuthority && !hasHost:
 			return "neither :authority nor host"
 		case hasAuthority && authority == "", hasHost && host == "":
 			return "empty authority"
-		case strings.Contains(authority, "@"):
-			return "user information in :authority"
+		case strings.Contains(authority, "@"), strings.Contains(host, "@"): // RFC 9110, Section 4.2.4
+			return "user information in :authority or host"
 		case path == "*" && m.method != "OPTIONS", path != "*" && !strings.HasPrefix(path, "/"):
 			return "invalid :path"
 		}

@@ -15,10 +15,12 @@ import (
 // bodySender sends the body of a request, on a goroutine of its own.
 type bodySender struct {
 	x      *call
-	length int64 // -1 if unknown
+	body   io.ReadCloser // that of the request, whose field is the caller's again when RoundTrip has failed
+	length int64         // -1 if unknown
 	state  atomic.Int32
 	over   atomic.Bool
 	closed atomic.Bool // the body
+	gone   atomic.Bool // the stream has ended
 
 	// What the goroutine waits for before it begins, nil if for nothing: true to send.
 	ready chan bool
@@ -43,7 +45,19 @@ func (b *bodySender) close() error {
 	if b.closed.Swap(true) {
 		return nil
 	}
-	return b.x.req.Body.Close()
+	return b.body.Close()
+}
+
+// discard closes a body that is not sent any more. It does not wait for a Read that is under way: there are
+// bodies whose Close does, such as that of a request at a server of HTTP/1.1.
+func (b *bodySender) discard() {
+	switch {
+	case b.closed.Load():
+	case b.withhold():
+		_ = b.close() // as closeBody
+	default:
+		go func() { _ = b.close() }()
+	}
 }
 
 // withhold tells whether the body is as it was, and will stay so.
@@ -51,8 +65,17 @@ func (b *bodySender) withhold() bool {
 	return b.state.CompareAndSwap(bodyUntouched, bodyWithheld) || b.state.Load() == bodyWithheld
 }
 
+// abandon is called when the stream has ended: whoever makes the body may have nothing for a long time,
+// and its Read would not return. It does not block.
+func (b *bodySender) abandon() {
+	b.gone.Store(true)
+	if b.state.Load() == bodyBegun { // else it may be sent with another try
+		b.discard()
+	}
+}
+
 func newBodySender(x *call, length int64, expects bool) *bodySender {
-	b := &bodySender{x: x, length: length}
+	b := &bodySender{x: x, body: x.req.Body, length: length}
 	if expects {
 		b.ready = make(chan bool, 1)
 	}
@@ -110,7 +133,6 @@ func (b *bodySender) send(ctx context.Context) {
 
 func (b *bodySender) run(ctx context.Context) error {
 	x := b.x
-	body := x.req.Body
 	if b.ready != nil && !b.await(ctx) {
 		b.withhold()
 	}
@@ -118,16 +140,21 @@ func (b *bodySender) run(ctx context.Context) error {
 		x.s.Reset(h3.CodeNoError)
 		return nil
 	}
-	r := &bodyReader{r: body, left: b.length}
+	r := &bodyReader{r: b.body, left: b.length}
+	if b.gone.Load() {
+		_ = b.close() // so that Read returns at once
+	}
 	_, err := x.s.ReadFrom(r)
 	cerr := b.close()
 	if r.err == nil && err == nil {
 		r.err = cerr
 	}
 	if r.err != nil {
-		b.mu.Lock()
-		b.failed = r.err
-		b.mu.Unlock()
+		if !b.gone.Load() { // else it was closed for what else has failed
+			b.mu.Lock()
+			b.failed = r.err
+			b.mu.Unlock()
+		}
 		x.s.Cancel(h3.CodeRequestCancelled, r.err)
 		return r.err
 	}
@@ -199,7 +226,7 @@ func (x *call) cancel(cause error) {
 	x.s.Cancel(h3.CodeRequestCancelled, cause)
 	if x.body != nil {
 		x.body.decide(false)
-		_ = x.body.close() // it may be what the sender waits for
+		x.body.discard() // it may be what the sender waits for
 	}
 }
 

@@ -101,11 +101,20 @@ func pseudoFields(fields []h3.Field) int {
 	return n
 }
 
+// keyName returns the key of a Header in its canonical form. There are keys in small letters, which somebody
+// has put there without Set, and they mean the same when they are sent.
+func keyName(key string) string {
+	if key == "" || key[0] < 'a' || key[0] > 'z' {
+		return key
+	}
+	return canonicalName(key)
+}
+
 // connectionSpecific tells whether a field, by its canonical name, is one that
-// HTTP/3 does not have (RFC 9114, Section 4.2).
+// HTTP/3 does not have (RFC 9114, Section 4.2), but for "TE: trailers" in a request.
 func connectionSpecific(name string) bool {
 	switch name {
-	case "Connection", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding", "Upgrade":
+	case "Connection", "Keep-Alive", "Proxy-Connection", "Te", "Transfer-Encoding", "Upgrade":
 		return true
 	}
 	return false

@@ -93,7 +93,8 @@ func (w *responseWriter) WriteHeader(status int) {
 
 func (w *responseWriter) interim(status int) {
 	fields := append(w.fields[:0], h3.Field{Name: ":status", Value: strconv.Itoa(status)})
-	for name, values := range w.header {
+	for key, values := range w.header {
+		name := keyName(key)
 		if !connectionSpecific(name) && name != "Content-Length" && !strings.HasPrefix(name, http.TrailerPrefix) {
 			fields = appendFields(fields, name, values)
 		}
@@ -110,7 +111,8 @@ func (w *responseWriter) interim(status int) {
 func (w *responseWriter) writeHeader(status int) {
 	w.status = status
 	w.fields = append(w.fields[:0], h3.Field{Name: ":status", Value: statusValue(status)})
-	for name, values := range w.header {
+	for key, values := range w.header {
+		name := keyName(key)
 		switch name {
 		case "Content-Length":
 			w.setLength(values)
@@ -141,7 +143,7 @@ func statusValue(status int) string {
 }
 
 func (w *responseWriter) setLength(values []string) {
-	if len(values) == 0 || !bodyAllowed(w.status) {
+	if len(values) == 0 || w.length >= 0 || !bodyAllowed(w.status) {
 		return
 	}
 	n, err := strconv.ParseUint(values[0], 10, 63)
@@ -207,14 +209,28 @@ func (w *responseWriter) write(p []byte) (int, error) {
 		b.B = append(b.B, p...)
 		return len(p), nil
 	}
+	n := min(w.lacks(), len(p))
+	if n > 0 {
+		w.buf.B = append(w.buf.B, p[:n]...)
+	}
 	if err := w.flush(p); err != nil {
 		return 0, err
 	}
-	if b := w.buffer(len(p)); b != nil {
-		b.B = append(b.B, p...)
+	if b := w.buffer(len(p) - n); b != nil {
+		b.B = append(b.B, p[n:]...)
 		return len(p), nil
 	}
-	return w.x.s.Write(p)
+	m, err := w.x.s.Write(p[n:])
+	return n + m, err
+}
+
+// lacks returns how many bytes should join those in the buffer, which has room for them, before it goes out
+// with the head: the type is guessed by what is there then.
+func (w *responseWriter) lacks() int {
+	if w.buf == nil || w.headSent || w.hasType {
+		return 0
+	}
+	return max(sniffLen-len(w.buf.B), 0)
 }
 
 // WriteString is Write without a copy.
@@ -233,12 +249,15 @@ func (w *responseWriter) WriteString(p string) (int, error) {
 		}
 		b := w.buffer(len(p))
 		if b == nil {
+			if n = min(w.lacks(), len(p)); n > 0 {
+				w.buf.B = append(w.buf.B, p[:n]...)
+			}
 			if err := w.flush(nil); err != nil {
 				return 0, err
 			}
-			b = w.buffer(len(p))
+			b = w.buffer(len(p) - n)
 		}
-		b.B = append(b.B, p...)
+		b.B = append(b.B, p[n:]...)
 		return len(p), nil
 	}
 	for n < len(p) {
@@ -428,6 +447,7 @@ func (w *responseWriter) finish() {
 	if !w.isHead { // which ends with its head
 		trailers = w.trailers()
 	}
+	short := w.length >= 0 && w.written < w.length && !w.isHead
 	b := w.buf
 	w.buf = nil
 	if !w.headSent {
@@ -435,13 +455,13 @@ func (w *responseWriter) finish() {
 		if b != nil {
 			peek = b.B
 		}
-		w.sendHead(peek, true, trailers == nil && (b == nil || w.isHead))
+		w.sendHead(peek, true, trailers == nil && (w.isHead || b == nil && !short))
 	}
 	if w.isHead && b != nil {
 		b.Release()
 		b = nil
 	}
-	if w.length >= 0 && w.written < w.length && !w.isHead {
+	if short {
 		// The client must not take what is there for the whole (RFC 9114, Section 4.1.2).
 		if w.x.ctx.Err() == nil { // else the client has gone
 			w.warn("handler wrote less than its Content-Length")

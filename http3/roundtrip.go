@@ -34,6 +34,10 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	ctx := req.Context()
+	if ctx.Err() != nil { // or it would be on its way before that is seen
+		closeBody(req)
+		return nil, context.Cause(ctx)
+	}
 	trace := tracerOf(ctx)
 	for attempt := 1; ; attempt++ {
 		trace.getConn(key)
@@ -50,7 +54,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		if ctx.Err() != nil || attempt == maxAttempts || !x.mayRetry(err, info.Reused) {
 			if x.body != nil {
-				_ = x.body.close() // as closeBody
+				x.body.discard()
 			} else {
 				closeBody(req)
 			}
@@ -230,6 +234,7 @@ func (x *call) roundTrip(ctx context.Context) (*http.Response, error) {
 		x.body = newBodySender(x, length, expects)
 		x.users.n.Add(1)
 		go x.body.send(ctx)
+		s.SetNotifier(x)
 	}
 	resp, err := x.await(ctx)
 	if err != nil {
@@ -242,6 +247,9 @@ func (x *call) roundTrip(ctx context.Context) (*http.Response, error) {
 	}
 	return resp, nil
 }
+
+// StreamDone is called when the server wants no more, or nothing can come of the request any more.
+func (x *call) StreamDone(error) { x.body.abandon() }
 
 // timeoutError is a net.Error.
 type timeoutError string
@@ -337,7 +345,8 @@ func (x *call) appendHead(fields []h3.Field, length int64) ([]h3.Field, error) {
 		fields = append(fields, h3.Field{Name: ":protocol", Value: protocol[0]})
 	}
 	agent := true
-	for name, values := range req.Header {
+	for key, values := range req.Header {
+		name := keyName(key)
 		switch name {
 		case ":protocol", "Host", "Content-Length", "Trailer":
 			continue

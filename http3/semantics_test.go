@@ -6,8 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"net/http/httptrace"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -240,5 +244,203 @@ func TestCloseDuringHandshake(t *testing.T) {
 	close(leave)
 	if err := await(t, failed); err == nil || errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestTypeOfPieces: the type is guessed by as much of the body as net/http looks at, in however many pieces it comes.
+func TestTypeOfPieces(t *testing.T) {
+	page := "<!DOCTYPE html><title>long</title>" + strings.Repeat("text ", 1000)
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/write":
+			w.Write([]byte("\n"))
+			w.Write([]byte(page))
+		case "/string":
+			io.WriteString(w, "\n")
+			io.WriteString(w, page[:bufferSize])
+			io.WriteString(w, page[bufferSize:])
+		case "/long":
+			io.WriteString(w, "\n")
+			io.WriteString(w, page)
+		case "/length":
+			w.Header().Set("Content-Length", "5035")
+			w.Write([]byte("\n"))
+			w.Write([]byte(page))
+		}
+	}
+	ts := newTestServer(t, http.HandlerFunc(handler))
+	for _, path := range []string{"/write", "/string", "/long", "/length"} {
+		resp, body := ts.get(path)
+		if body != "\n"+page {
+			t.Errorf("%s: body is %d bytes long", path, len(body))
+		}
+		if got := resp.Header.Get("Content-Type"); got != "text/html; charset=utf-8" {
+			t.Errorf("%s: Content-Type is %q", path, got)
+		}
+	}
+}
+
+// TestCanceledBeforehand: nothing is sent for a request whose context has ended.
+func TestCanceledBeforehand(t *testing.T) {
+	ts := newTestServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {}))
+	ts.get("/") // there is a connection
+	ctx, cancel := context.WithCancel(testContext(t))
+	cancel()
+	sent := false
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent = true }})
+	body := &closeRecorder{strings.NewReader("body"), make(chan struct{})}
+	_, err := ts.tr.RoundTrip(ts.request("POST", "/", body).WithContext(ctx))
+	if err != context.Canceled {
+		t.Errorf("error is %v", err)
+	}
+	if sent {
+		t.Error("the request was sent")
+	}
+	await(t, body.closed)
+}
+
+// stuckBody is a body whose Read waits until Close.
+type stuckBody struct{ closed chan struct{} }
+
+func (b *stuckBody) Read([]byte) (int, error) {
+	<-b.closed
+	return 0, io.ErrClosedPipe
+}
+
+func (b *stuckBody) Close() error {
+	close(b.closed)
+	return nil
+}
+
+// TestStuckBodyIsClosed: a body that has nothing to read is closed when the request is over.
+func TestStuckBodyIsClosed(t *testing.T) {
+	responded := make(chan struct{})
+	ts := newTestServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/abort" {
+			http.NewResponseController(w).Flush()
+			<-responded
+			panic(http.ErrAbortHandler)
+		}
+	}))
+	for _, path := range []string{"/done", "/abort"} {
+		body := &stuckBody{make(chan struct{})}
+		req, err := http.NewRequest("POST", ts.url+path, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := ts.tr.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if path == "/abort" {
+			close(responded)
+		}
+		_, err = io.ReadAll(resp.Body)
+		if _, reset := errors.AsType[*h3.StreamError](err); reset != (path == "/abort") {
+			t.Errorf("%s: reading the response: %v", path, err)
+		}
+		resp.Body.Close()
+		await(t, body.closed)
+	}
+}
+
+// TestNothingOfContentLength: a response without the body that its head tells of is not complete.
+func TestNothingOfContentLength(t *testing.T) {
+	ts := newTestServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "3")
+		if _, err := io.WriteString(w, "more"); err != http.ErrContentLength {
+			t.Errorf("writing more: %v", err)
+		}
+	}))
+	_, err := ts.tr.RoundTrip(ts.request("GET", "/", nil))
+	if se, ok := errors.AsType[*h3.StreamError](err); !ok || !se.Remote || se.Code != h3.CodeInternalError {
+		t.Errorf("error is %v", err)
+	}
+	if resp, _ := ts.do(ts.request("HEAD", "/", nil)); resp.ContentLength != 3 {
+		t.Errorf("HEAD: %d", resp.ContentLength)
+	}
+}
+
+// TestSmallKeys: what HTTP/3 does not have is not sent under keys in small letters either.
+func TestSmallKeys(t *testing.T) {
+	header := func() http.Header {
+		return http.Header{
+			"connection": {"close"}, "keep-alive": {"5"}, "proxy-connection": {"x"}, "transfer-encoding": {"chunked"},
+			"upgrade": {"x"}, "te": {"gzip"}, "content-length": {"2"}, "x-other": {"y"}, "content-type": {"a/b"},
+		}
+	}
+	ts := newTestServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		want := http.Header{"Accept-Encoding": {"gzip"}, "Content-Type": {"a/b"}, "X-Other": {"y"}, "User-Agent": {"me"}}
+		if !maps.EqualFunc(r.Header, want, slices.Equal) || r.Host != r.URL.Query().Get("host") {
+			t.Errorf("the request is for %s and has %v", r.Host, r.Header)
+		}
+		maps.Copy(w.Header(), header())
+		io.WriteString(w, "hi")
+	}))
+	req := ts.request("GET", "/?host="+ts.addr.String(), nil)
+	req.Header = header()
+	req.Header["host"], req.Header["user-agent"] = []string{"other"}, []string{"me"}
+	resp, body := ts.do(req)
+	delete(resp.Header, "Date")
+	want := http.Header{"Content-Length": {"2"}, "Content-Type": {"a/b"}, "X-Other": {"y"}}
+	if !maps.EqualFunc(resp.Header, want, slices.Equal) || body != "hi" {
+		t.Errorf("the response has %v and %q", resp.Header, body)
+	}
+}
+
+// lockedBody is a body whose Close waits for its Read, as that of a request has it at net/http's servers.
+type lockedBody struct {
+	mu      sync.Mutex
+	reading chan struct{}
+	release chan struct{}
+	closed  chan struct{}
+}
+
+func (b *lockedBody) Read([]byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	close(b.reading)
+	<-b.release
+	return 0, io.EOF
+}
+
+func (b *lockedBody) Close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	close(b.closed)
+	return nil
+}
+
+// TestCloseWaitsForNoRead: neither RoundTrip nor the body of the response waits for a request's body that has nothing to read.
+func TestCloseWaitsForNoRead(t *testing.T) {
+	ts := newTestServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/respond" {
+			http.NewResponseController(w).Flush()
+		}
+		<-r.Context().Done()
+	}))
+	for _, path := range []string{"/wait", "/respond"} {
+		body := &lockedBody{reading: make(chan struct{}), release: make(chan struct{}), closed: make(chan struct{})}
+		ctx, cancel := context.WithCancel(testContext(t))
+		req := ts.request("POST", path, body).WithContext(ctx)
+		done := make(chan error, 1)
+		go func() {
+			resp, err := ts.tr.RoundTrip(req)
+			if err == nil {
+				err = resp.Body.Close()
+			}
+			done <- err
+		}()
+		await(t, body.reading)
+		if path == "/wait" {
+			cancel()
+		}
+		if err := await(t, done); (err != nil) != (path == "/wait") {
+			t.Errorf("%s: %v", path, err)
+		}
+		req.Body = nil // as it may be for another try
+		close(body.release)
+		await(t, body.closed)
+		cancel()
 	}
 }
