@@ -317,8 +317,6 @@ func (c *Conn) transmitClose(buf []byte) (Train, bool) {
 	if !c.life.closeDue {
 		return Train{}, false
 	}
-	c.life.closeDue = false
-	c.life.closeSent = c.now
 	if c.life.drainEnd == 0 {
 		// Not when Close was called: what the time was then is not known, the last packet may be long ago.
 		c.life.drainEnd = c.now + drainPTOs*c.pto()
@@ -339,8 +337,11 @@ func (c *Conn) transmitClose(buf []byte) (Train, bool) {
 		b = c.writeClose(b, p, space, limit)
 	}
 	if o.n == 0 {
+		// It stays due: when more comes from that address, more may be sent there (RFC 9000, Section 8.1).
 		return Train{}, false
 	}
+	c.life.closeDue = false
+	c.life.closeSent = c.now
 	if c.client && o.packets[0].space == wire.SpaceInitial {
 		b = c.padLast(b, limit) // RFC 9000, Section 14.1
 	}

@@ -413,3 +413,38 @@ func callAll(t *testing.T, v reflect.Value, s *script, id StreamID) {
 		}
 	}
 }
+
+// TestCloseAtTheAmplificationLimit: an address that is not validated and has got all that it may be sent is told of the
+// close when it sends more.
+func TestCloseAtTheAmplificationLimit(t *testing.T) {
+	t.Run("after a move", func(t *testing.T) {
+		s := newClientScript(t, scriptOptions{})
+		s.from(newPort, 60, []byte{wire.FramePing}) // the PATH_CHALLENGE takes all that may be sent
+		s.forget()
+		s.conn.Close(CloseError{Application: true, Code: 7})
+		s.collect()
+		if len(s.out) > 0 {
+			t.Fatalf("sent %+v", s.out)
+		}
+		s.tick(time.Millisecond)
+		s.from(newPort, 100, []byte{wire.FramePing})
+		s.want("CONNECTION_CLOSE app code=0x7")
+		if n := s.out[0].size; n > 300 {
+			t.Errorf("%d bytes", n)
+		}
+	})
+	t.Run("in the handshake", func(t *testing.T) {
+		s := newScript(t, scriptOptions{}, true)
+		s.startPeer()
+		p := s.conn.paths.active
+		p.sent = 3 * p.received // as with a long chain of certificates
+		s.conn.Close(CloseError{Application: true, Code: 7})
+		s.collect()
+		if len(s.out) > 0 {
+			t.Fatalf("sent %+v", s.out)
+		}
+		s.tick(time.Millisecond)
+		s.recvConn(s.packet(wire.PacketInitial, []byte{wire.FramePing}))
+		s.want("CONNECTION_CLOSE code=0xc")
+	})
+}

@@ -42,6 +42,9 @@ func (io *IO) Recv(now time.Time, d *Datagram) {
 	case phaseDraining, phaseGone:
 		return
 	case phaseClosing:
+		if p := c.paths.find(d); p != nil && !p.validated {
+			p.received += uint64(len(d.Data)) // our CONNECTION_CLOSE may wait for that
+		}
 		c.onReceivedClosing()
 		return
 	}
