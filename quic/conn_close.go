@@ -269,7 +269,7 @@ func (c *Conn) deadline() (at time.Duration, ok bool) {
 	earlier(c.paths.deadline())
 	earlier(p.mtu.first, p.mtu.first != 0)
 	earlier(c.ids.lingerDeadline())
-	if c.hs.connected && !limited && p.rp.Window() >= p.mtu.size && c.hasAppData() {
+	if !limited && p.rp.Window() >= p.mtu.size && c.hasData() {
 		earlier(p.rp.Release(c.now), true)
 	}
 	return at, ok

@@ -377,10 +377,13 @@ func (c *Conn) recvVersionNegotiation(h *wire.Header) {
 // maxOfferedVersions bounds the list that a VersionNegotiationError carries.
 const maxOfferedVersions = 32
 
+// maxRetryToken is the longest token that leaves room for anything else in an Initial, with IDs of any length.
+const maxRetryToken = minUDPPayload - maxLongHeader - 2*MaxConnIDLen - minPacketRoom
+
 // recvRetry takes a Retry (RFC 9000, Section 17.2.5).
 func (c *Conn) recvRetry(in *inbound, h *wire.Header, pkt []byte) {
 	ok := c.client && !c.hs.heard && !c.hs.retried && h.Version == c.keys.version &&
-		c.ids.isLocal(h.DstID) && len(h.Token) > 0 &&
+		c.ids.isLocal(h.DstID) && len(h.Token) > 0 && len(h.Token) <= maxRetryToken &&
 		string(h.SrcID) != string(c.ids.origDst.Bytes()) && len(h.SrcID) <= MaxConnIDLen
 	if ok {
 		tag := protect.RetryIntegrityTag(h.Version, c.ids.origDst.Bytes(), pkt[:len(pkt)-len(h.Tag)])
