@@ -269,6 +269,7 @@ func (c *Conn) deadline() (at time.Duration, ok bool) {
 	earlier(c.paths.deadline())
 	earlier(p.mtu.first, p.mtu.first != 0)
 	earlier(c.ids.lingerDeadline())
+	earlier(c.keys.app.OldDeadline())
 	if !limited && p.rp.Window() >= p.mtu.size && c.hasData() {
 		earlier(p.rp.Release(c.now), true)
 	}
@@ -304,6 +305,7 @@ func (io *IO) HandleDeadline(now time.Time) {
 		c.onLossTimeout()
 	}
 	c.ids.expireLingering(c)
+	c.keys.app.DropOld(c.now)
 	if p := c.paths.active; c.now >= p.mtu.first {
 		p.mtu.hurry()
 	}
