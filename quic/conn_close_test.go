@@ -266,6 +266,31 @@ func resetDatagram(token [16]byte) []byte {
 	return append(b, token[:]...)
 }
 
+// TestStatelessResetBeforeConfirmation: a server that has given up before the client's Finished came, or was started anew, resets
+// a client that knows of no end.
+func TestStatelessResetBeforeConfirmation(t *testing.T) {
+	token := [16]byte{1, 2, 3}
+	s := newScript(t, scriptOptions{params: func(p *wire.TransportParameters) {
+		p.StatelessResetToken, p.HasStatelessResetToken = token, true
+	}}, false)
+	c, err := Connect(s.now, s.config(), pairServerAddr, "example.org")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.conn = c
+	for i := 0; i < 20 && !c.Connected(); i++ {
+		s.collect()
+		s.tick(time.Millisecond)
+	}
+	if !c.Connected() || c.Confirmed() {
+		t.Fatalf("connected %v, confirmed %v", c.Connected(), c.Confirmed())
+	}
+	s.recvFrom(pairServerAddr, resetDatagram(token))
+	if _, ok := c.Err().(*StatelessResetError); !ok {
+		t.Errorf("error %v", c.Err())
+	}
+}
+
 // TestStatelessResetTokens: those of the IDs in use count, and no others (RFC 9000, Section 10.3.1).
 func TestStatelessResetTokens(t *testing.T) {
 	token := func(seq byte) [16]byte { return [16]byte{seq, 1} }

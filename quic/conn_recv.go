@@ -59,7 +59,7 @@ func (io *IO) Recv(now time.Time, d *Datagram) {
 		c.loss.SetAmplificationLimited(false, c.now)
 	}
 	c.recvPackets(&in, d.Data)
-	if !in.authentic && c.hs.confirmed && c.life.phase == phaseOpen && c.ids.isResetToken(d.Data) {
+	if !in.authentic && c.hs.complete && c.life.phase == phaseOpen && c.ids.isResetToken(d.Data) {
 		// RFC 9000, Section 10.3.1: no packet could be decrypted, which leaves the
 		// end of it as it was, and that is a token of the peer's.
 		c.end(phaseDraining, &StatelessResetError{})
