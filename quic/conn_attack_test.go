@@ -281,3 +281,22 @@ func TestPTOBackoff(t *testing.T) {
 		t.Error("the peer is back, and the stream does not end")
 	}
 }
+
+// TestUpdateKeysAfterSilence: keys may be updated again when those before are not kept any more, though nothing
+// was received or sent since.
+func TestUpdateKeysAfterSilence(t *testing.T) {
+	p := newPair(t, fakeConfig(1), fakeConfig(2))
+	p.connect()
+	for i := range 3 {
+		for _, end := p.now, p.now.Add(time.Second); p.now.Before(end); {
+			p.flush(p.client)
+			p.flush(p.server)
+			if !p.step() {
+				break
+			}
+		}
+		if err := p.client.UpdateKeys(); err != nil {
+			t.Fatalf("update %d: %v", i+1, err)
+		}
+	}
+}

@@ -269,7 +269,8 @@ func (c *Conn) deadline() (at time.Duration, ok bool) {
 	earlier(c.paths.deadline())
 	earlier(p.mtu.first, p.mtu.first != 0)
 	earlier(c.ids.lingerDeadline())
-	if c.hs.connected && !limited && p.rp.Window() >= p.mtu.size && c.hasAppData() {
+	earlier(c.keys.app.OldDeadline())
+	if !limited && p.rp.Window() >= p.mtu.size && c.hasData() {
 		earlier(p.rp.Release(c.now), true)
 	}
 	return at, ok
@@ -304,6 +305,7 @@ func (io *IO) HandleDeadline(now time.Time) {
 		c.onLossTimeout()
 	}
 	c.ids.expireLingering(c)
+	c.keys.app.DropOld(c.now)
 	if p := c.paths.active; c.now >= p.mtu.first {
 		p.mtu.hurry()
 	}
@@ -317,8 +319,6 @@ func (c *Conn) transmitClose(buf []byte) (Train, bool) {
 	if !c.life.closeDue {
 		return Train{}, false
 	}
-	c.life.closeDue = false
-	c.life.closeSent = c.now
 	if c.life.drainEnd == 0 {
 		// Not when Close was called: what the time was then is not known, the last packet may be long ago.
 		c.life.drainEnd = c.now + drainPTOs*c.pto()
@@ -339,8 +339,11 @@ func (c *Conn) transmitClose(buf []byte) (Train, bool) {
 		b = c.writeClose(b, p, space, limit)
 	}
 	if o.n == 0 {
+		// It stays due: when more comes from that address, more may be sent there (RFC 9000, Section 8.1).
 		return Train{}, false
 	}
+	c.life.closeDue = false
+	c.life.closeSent = c.now
 	if c.client && o.packets[0].space == wire.SpaceInitial {
 		b = c.padLast(b, limit) // RFC 9000, Section 14.1
 	}

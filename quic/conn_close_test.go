@@ -266,6 +266,31 @@ func resetDatagram(token [16]byte) []byte {
 	return append(b, token[:]...)
 }
 
+// TestStatelessResetBeforeConfirmation: a server that has given up before the client's Finished came, or was started anew, resets
+// a client that knows of no end.
+func TestStatelessResetBeforeConfirmation(t *testing.T) {
+	token := [16]byte{1, 2, 3}
+	s := newScript(t, scriptOptions{params: func(p *wire.TransportParameters) {
+		p.StatelessResetToken, p.HasStatelessResetToken = token, true
+	}}, false)
+	c, err := Connect(s.now, s.config(), pairServerAddr, "example.org")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.conn = c
+	for i := 0; i < 20 && !c.Connected(); i++ {
+		s.collect()
+		s.tick(time.Millisecond)
+	}
+	if !c.Connected() || c.Confirmed() {
+		t.Fatalf("connected %v, confirmed %v", c.Connected(), c.Confirmed())
+	}
+	s.recvFrom(pairServerAddr, resetDatagram(token))
+	if _, ok := c.Err().(*StatelessResetError); !ok {
+		t.Errorf("error %v", c.Err())
+	}
+}
+
 // TestStatelessResetTokens: those of the IDs in use count, and no others (RFC 9000, Section 10.3.1).
 func TestStatelessResetTokens(t *testing.T) {
 	token := func(seq byte) [16]byte { return [16]byte{seq, 1} }
@@ -412,4 +437,41 @@ func callAll(t *testing.T, v reflect.Value, s *script, id StreamID) {
 			}
 		}
 	}
+}
+
+// TestCloseAtTheAmplificationLimit: an address that is not validated and has got all that it may be sent is told of the
+// close when it sends more.
+func TestCloseAtTheAmplificationLimit(t *testing.T) {
+	t.Run("after a move", func(t *testing.T) {
+		s := newClientScript(t, scriptOptions{})
+		s.from(newPort, 60, []byte{wire.FramePing})
+		p := s.conn.paths.active
+		p.sent = 3 * p.received // as after some challenges
+		s.forget()
+		s.conn.Close(CloseError{Application: true, Code: 7})
+		s.collect()
+		if len(s.out) > 0 {
+			t.Fatalf("sent %+v", s.out)
+		}
+		s.tick(time.Millisecond)
+		s.from(newPort, 100, []byte{wire.FramePing})
+		s.want("CONNECTION_CLOSE app code=0x7")
+		if n := s.out[0].size; n > 300 {
+			t.Errorf("%d bytes", n)
+		}
+	})
+	t.Run("in the handshake", func(t *testing.T) {
+		s := newScript(t, scriptOptions{}, true)
+		s.startPeer()
+		p := s.conn.paths.active
+		p.sent = 3 * p.received // as with a long chain of certificates
+		s.conn.Close(CloseError{Application: true, Code: 7})
+		s.collect()
+		if len(s.out) > 0 {
+			t.Fatalf("sent %+v", s.out)
+		}
+		s.tick(time.Millisecond)
+		s.recvConn(s.packet(wire.PacketInitial, []byte{wire.FramePing}))
+		s.want("CONNECTION_CLOSE code=0xc")
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/frittata-go/frittata/quic/congestion"
 	"github.com/frittata-go/frittata/quic/internal/handshake"
 	"github.com/frittata-go/frittata/quic/internal/protect"
 	"github.com/frittata-go/frittata/quic/internal/wire"
@@ -371,5 +372,24 @@ func TestHandshakeTimeouts(t *testing.T) {
 	}
 	if n := p.endpoint.Counts().Routes; n != 0 {
 		t.Errorf("%d routes are left", n)
+	}
+}
+
+// slowController paces from the first packet on.
+type slowController struct{ congestion.Controller }
+
+func (slowController) PacingRate() uint64 { return 1 << 20 }
+
+// TestPacedHandshake: the handshake is not held up by a controller that paces from the first packet on for longer than that takes.
+func TestPacedHandshake(t *testing.T) {
+	client, server := fakeConfig(1), fakeConfig(2)
+	for _, cfg := range []*Config{client, server} {
+		cfg.CongestionControl = func(c congestion.Config) congestion.Controller { return slowController{congestion.NewCUBIC(c)} }
+	}
+	p := newPair(t, client, server)
+	began := p.now
+	p.connect()
+	if took := p.now.Sub(began); took > 200*time.Millisecond {
+		t.Errorf("the handshake took %v", took)
 	}
 }

@@ -185,6 +185,7 @@ func (c *Conn) handleAck(space wire.Space, f *wire.Frame) error {
 		// RFC 9001, Section 6.2
 		return transportErr(KeyUpdateError, f.Type, "ACK of new keys under old ones")
 	}
+	c.checkBlackHole()
 	if c.client && space == wire.SpaceApp && c.hs.complete {
 		// RFC 9001, Section 4.1.2: who acknowledges a 1-RTT packet has completed the handshake.
 		c.onHandshakeConfirmed()
@@ -195,11 +196,10 @@ func (c *Conn) handleAck(space wire.Space, f *wire.Frame) error {
 // onLossTimeout declares losses, or has probes sent (RFC 9002, Section 6.2).
 func (c *Conn) onLossTimeout() {
 	h := (*lossHandler)(c)
-	if _, pto := c.loss.HandleTimeout(c.now, h); !pto {
+	_, pto := c.loss.HandleTimeout(c.now, h)
+	c.checkBlackHole()
+	if !pto {
 		return
-	}
-	if p := c.paths.active; c.loss.PTOCount() >= mtuBlackHole && p.mtu.onBlackHole() {
-		p.rp.SetMTU(p.mtu.size)
 	}
 	c.requeueFlight()
 	for _, space := range [...]wire.Space{wire.SpaceInitial, wire.SpaceHandshake} {
@@ -213,6 +213,14 @@ func (c *Conn) onLossTimeout() {
 		for i := 0; i < maxFlight && n > 0 && !c.hasSpaceData(space); i++ {
 			c.loss.Requeue(space, n, h)
 		}
+	}
+}
+
+// checkBlackHole goes back to small packets when the path in use seems to take no others any more.
+func (c *Conn) checkBlackHole() {
+	p := c.paths.active
+	if (p.rp.BlackHole() || c.loss.PTOCount() >= mtuBlackHole) && p.mtu.onBlackHole() {
+		p.rp.SetMTU(p.mtu.size)
 	}
 }
 

@@ -267,6 +267,38 @@ func TestMTUBlackHole(t *testing.T) {
 	}
 }
 
+// TestMTUBlackHoleOfLittle: there is little to send, and with each probe timeout one packet that is large and lost, and
+// one that is small and passes, so that there are never many timeouts in a row.
+func TestMTUBlackHoleOfLittle(t *testing.T) {
+	p := newPair(t, fakeConfig(1), fakeConfig(2))
+	path := 1452
+	p.drop = func(_ bool, _ int, b []byte) bool { return len(b) > path }
+	p.connect()
+	p.transfer(p.client, p.server, Uni, 100_000, time.Minute)
+	path = 1400
+	for _, size := range []int{1430, 3000, 1430} {
+		p.transfer(p.client, p.server, Uni, size, 10*time.Second)
+	}
+	p.until("the search", time.Minute, func() bool {
+		n := p.client.Stats().PathMTU
+		return n <= path && n > path-2*mtuStep
+	})
+}
+
+// TestMTUWithLoss: losses at random are none of a black hole.
+func TestMTUWithLoss(t *testing.T) {
+	p := newPair(t, fakeConfig(1), fakeConfig(2))
+	p.connect()
+	p.transfer(p.client, p.server, Uni, 100_000, time.Minute)
+	p.drop = func(toServer bool, n int, b []byte) bool { return int(uint32(n)*2654435761>>7)%5 == 0 }
+	for _, size := range []int{1430, 3000, 1430, 100_000, 1430, 300_000} {
+		p.transfer(p.client, p.server, Uni, size, time.Minute)
+	}
+	if n := p.client.Stats().PathMTU; n != 1452 {
+		t.Errorf("size %d", n)
+	}
+}
+
 // TestMTUFirst: the first search waits a little, but not when there is much to send.
 func TestMTUFirst(t *testing.T) {
 	for _, much := range []bool{false, true} {

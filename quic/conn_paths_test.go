@@ -143,6 +143,23 @@ func TestNewPathIsLimited(t *testing.T) {
 	}
 }
 
+// TestChallengeAgainAtTheLimit: a small packet from a new address allows for more than one PATH_CHALLENGE. The client may
+// have nothing more to send, and hears nothing if the first is lost.
+func TestChallengeAgainAtTheLimit(t *testing.T) {
+	s := newClientScript(t, scriptOptions{})
+	s.from(newPort, 60, []byte{wire.FramePing})
+	s.want("PATH_CHALLENGE")
+	s.timer()
+	f := s.want("PATH_CHALLENGE")
+	if _, n := s.sentTo(newPort); n > 3*60 {
+		t.Errorf("%d bytes", n)
+	}
+	s.from(newPort, 60, wire.AppendPathResponse(nil, &f.PathData))
+	if !s.conn.paths.active.validated || s.conn.RemoteAddr() != newPort {
+		t.Error("not validated")
+	}
+}
+
 // TestSpoofedMove plays an attacker who sends a copy of a packet on from an address
 // that he has not: the connection returns, in time, whatever the size of that packet.
 func TestSpoofedMove(t *testing.T) {

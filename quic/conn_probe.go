@@ -18,10 +18,12 @@ func (c *Conn) transmitProbe(buf []byte, p *path) (Train, bool) {
 		// to us; then the response is a probe (RFC 9002, Section 7.5).
 		return Train{}, false
 	}
-	size := minUDPPayload // RFC 9000, Section 8.2.1
-	if allowed := p.allowance(); allowed < uint64(size) {
-		size = int(allowed)
-		if size < 1+p.dst.Len()+maxPNLen+2*9+protect.Overhead {
+	size, room := minUDPPayload, minUDPPayload // RFC 9000, Section 8.2.1
+	if allowed := p.allowance(); allowed < uint64(room) {
+		// No larger than need be, so that something is left for a challenge more: the first may be lost,
+		// and the peer may have nothing to send before it comes.
+		size, room = 0, int(allowed)
+		if room < 1+p.dst.Len()+maxPNLen+2*9+protect.Overhead {
 			p.response = false
 			return Train{}, false
 		}
@@ -43,7 +45,7 @@ func (c *Conn) transmitProbe(buf []byte, p *path) (Train, bool) {
 	if p == c.paths.active {
 		// Where little may be sent there is no other packet to tell it by, and without it
 		// the peer's window stays full of what has long come.
-		b = c.appendAck(b, k, size-protect.Overhead)
+		b = c.appendAck(b, k, room-protect.Overhead)
 	}
 	c.paths.probes++
 	c.loss.AddFrame(wire.SpaceApp, frameRecord{Kind: recPathProbe})

@@ -42,6 +42,9 @@ func (io *IO) Recv(now time.Time, d *Datagram) {
 	case phaseDraining, phaseGone:
 		return
 	case phaseClosing:
+		if p := c.paths.find(d); p != nil && !p.validated {
+			p.received += uint64(len(d.Data)) // our CONNECTION_CLOSE may wait for that
+		}
 		c.onReceivedClosing()
 		return
 	}
@@ -56,7 +59,7 @@ func (io *IO) Recv(now time.Time, d *Datagram) {
 		c.loss.SetAmplificationLimited(false, c.now)
 	}
 	c.recvPackets(&in, d.Data)
-	if !in.authentic && c.hs.confirmed && c.life.phase == phaseOpen && c.ids.isResetToken(d.Data) {
+	if !in.authentic && c.hs.complete && c.life.phase == phaseOpen && c.ids.isResetToken(d.Data) {
 		// RFC 9000, Section 10.3.1: no packet could be decrypted, which leaves the
 		// end of it as it was, and that is a token of the peer's.
 		c.end(phaseDraining, &StatelessResetError{})
@@ -374,10 +377,13 @@ func (c *Conn) recvVersionNegotiation(h *wire.Header) {
 // maxOfferedVersions bounds the list that a VersionNegotiationError carries.
 const maxOfferedVersions = 32
 
+// maxRetryToken is the longest token that leaves room for anything else in an Initial, with IDs of any length.
+const maxRetryToken = minUDPPayload - maxLongHeader - 2*MaxConnIDLen - minPacketRoom
+
 // recvRetry takes a Retry (RFC 9000, Section 17.2.5).
 func (c *Conn) recvRetry(in *inbound, h *wire.Header, pkt []byte) {
 	ok := c.client && !c.hs.heard && !c.hs.retried && h.Version == c.keys.version &&
-		c.ids.isLocal(h.DstID) && len(h.Token) > 0 &&
+		c.ids.isLocal(h.DstID) && len(h.Token) > 0 && len(h.Token) <= maxRetryToken &&
 		string(h.SrcID) != string(c.ids.origDst.Bytes()) && len(h.SrcID) <= MaxConnIDLen
 	if ok {
 		tag := protect.RetryIntegrityTag(h.Version, c.ids.origDst.Bytes(), pkt[:len(pkt)-len(h.Tag)])

@@ -3,6 +3,7 @@ package quic
 import (
 	"bytes"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -124,6 +125,7 @@ func TestRetryRules(t *testing.T) {
 		"a wrong tag":                      retryPacket(c, "serverid", "token", true),
 		"no token":                         retryPacket(c, "serverid", "", false),
 		"the ID that the client chose":     retryPacket(c, string(c.ids.origDst.Bytes()), "token", false),
+		"a token that leaves no room":      retryPacket(c, "serverid", strings.Repeat("t", maxRetryToken+1), false),
 		"cut off":                          retryPacket(c, "serverid", "token", false)[:30],
 		"cut to the tag":                   retryPacket(c, "serverid", "", false)[:20],
 		"another client's":                 retryPacket(newTestClient2(t), "serverid", "token", false),

@@ -18,6 +18,8 @@ const (
 	padSlack = 64
 	// minPacketRoom is the room in a datagram, in bytes, that another coalesced packet is worth.
 	minPacketRoom = 96
+	// maxLongHeader is the most that a long header takes, in bytes, besides connection IDs and token.
+	maxLongHeader = 24
 	// ackDelayExponent is ours (RFC 9000, Section 18.2): the default.
 	ackDelayExponent = 3
 )
@@ -138,6 +140,16 @@ func (c *Conn) wantsToSend() bool {
 	for i := range c.spaces {
 		space := wire.Space(i)
 		if c.canSeal(space) && (c.spaces[i].acks.Due(c.now) || c.loss.Probes(space) > 0 || c.hasSpaceData(space)) {
+			return true
+		}
+	}
+	return false
+}
+
+// hasData tells whether there is anything to send that the congestion window and the pacer may hold up.
+func (c *Conn) hasData() bool {
+	for i := range c.spaces {
+		if space := wire.Space(i); c.canSeal(space) && c.hasSpaceData(space) {
 			return true
 		}
 	}
@@ -288,7 +300,7 @@ func (c *Conn) writeLong(b []byte, p *path, space wire.Space, limit int, data bo
 	pn := c.loss.NextPN(space)
 	pnLen := c.loss.PNLen(space, pn)
 	src := c.ids.handshakeLocal()
-	if 24+p.dst.Len()+src.Len()+len(token)+minPacketRoom > limit-start {
+	if maxLongHeader+p.dst.Len()+src.Len()+len(token)+minPacketRoom > limit-start {
 		return b
 	}
 	out, lengthOff := wire.AppendLongHeader(b, typ, c.keys.version, p.dst.Bytes(), src.Bytes(), token, pn, pnLen)

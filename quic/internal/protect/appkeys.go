@@ -197,6 +197,9 @@ func (k *AppKeys) DropOld(now time.Duration) {
 	}
 }
 
+// OldDeadline returns when DropOld has something to do.
+func (k *AppKeys) OldDeadline() (time.Duration, bool) { return k.read.oldUntil, k.read.old.aead != nil }
+
 // Update begins a key update of our own. The caller makes sure that the handshake is confirmed. It fails with [ErrUpdateTooSoon] while the previous update, of either
 // side, is not confirmed by the peer (RFC 9001, Section 6.1), and while its previous keys are kept, since the peer may keep its own and would not open packets of the phase after (Section 6.5).
 func (k *AppKeys) Update(now time.Duration) error {

@@ -142,6 +142,7 @@ func (r *Recovery[S]) onAcked(space wire.Space, p *packet, h Handler[S]) {
 		r.touch(path)
 		path.batch.ectAcked++
 	}
+	path.blackHole.onArrived(p.size)
 	if path.followers.onAcked(p, r.now) {
 		r.counts.Alone++
 	}
@@ -253,6 +254,7 @@ func (r *Recovery[S]) onSpurious(l *latePacket, now time.Duration, largest uint6
 	if l.follower {
 		p.followers.onArrived(l.sent)
 	}
+	p.blackHole.onArrived(uint32(l.size))
 	p.rate.delivered += uint64(l.size)
 	s := &p.batch.spurious
 	s.Now, s.Sent, s.Lost, s.Bytes = now, l.sent, l.lost, l.size

@@ -70,6 +70,7 @@ func (r *Recovery[S]) onLost(space wire.Space, now time.Duration, p *packet, per
 		h.OnMTUProbeLost(p.path, int(p.size))
 	} else {
 		p.path.onLost(p, persistent)
+		p.path.blackHole.onLost(p, now)
 		sp.late.add(p, now)
 		r.counts.Lost++
 		r.counts.LostBytes += uint64(p.size)

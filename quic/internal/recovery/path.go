@@ -25,6 +25,7 @@ type Path struct {
 	batch   batch
 
 	followers followers
+	blackHole blackHole
 }
 
 // batch is what one ACK frame or one timeout did to a path, and the values that
@@ -60,6 +61,7 @@ type batch struct {
 // packets are marked ECT(0) until validation shows that this does not work.
 func (p *Path) Init(cc congestion.Controller, mtu int, pacing, ecn bool) {
 	*p = Path{CC: cc, mtu: mtu}
+	p.blackHole.least = uint32(mtu)
 	p.pacer.on = pacing
 	if ecn {
 		p.ecn.status = ecnTesting
