@@ -1,7 +1,9 @@
 package frittata
 
 import (
+	"errors"
 	"fmt"
+	"net/netip"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -82,6 +84,12 @@ func TestSocketFaults(t *testing.T) {
 			}
 			return 0, nil
 		}},
+		{name: "a route that is gone for a while", failed: true, write: func(n int64, t *udp.Train) (int, error) {
+			if n > 20 && n < 25 {
+				return 0, udp.ErrNoRoute
+			}
+			return 0, nil
+		}},
 		{name: "reads that fail", read: func(n int64) error {
 			if n%3 == 0 {
 				return syscall.ECONNREFUSED
@@ -137,5 +145,28 @@ func TestSocketFaults(t *testing.T) {
 				t.Errorf("%d errors of writes and %d of reads were counted", writes, reads)
 			}
 		})
+	}
+}
+
+// TestDialWithoutRoute: Dial tells at once that the system has no route, and does not wait for its timeout.
+func TestDialWithoutRoute(t *testing.T) {
+	leak.Check(t)
+	u, err := udp.Listen("udp", "127.0.0.1:0", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	noRoute := fmt.Errorf("sendmsg: %w", udp.ErrNoRoute)
+	tr, err := NewTransport(&faulty{Conn: u, write: func(int64, *udp.Train) (int, error) { return 0, noRoute }}, clientConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tr.Close()
+	app := newUpload(1, 1)
+	if _, err := tr.Dial(testContext(t), netip.MustParseAddrPort("192.0.2.1:1"), "localhost", nil, app); !errors.Is(err, udp.ErrNoRoute) {
+		t.Errorf("error %v", err)
+	}
+	wait(t, "OnClose", app.done)
+	if !errors.Is(app.err, udp.ErrNoRoute) {
+		t.Errorf("OnClose was told %v", app.err)
 	}
 }

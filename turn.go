@@ -55,6 +55,11 @@ func (c *Conn) turnOut(w *worker) (requeue bool, by *worker) {
 	writable := c.io.Writable()
 	c.maxWritable = max(c.maxWritable, writable)
 	more := c.flush(w)
+	if !c.closing && c.qc.Err() != nil {
+		// It ended as it was to send.
+		c.maybeClosed()
+		more = true
+	}
 	// Sending makes room: the application may have more to say, and no packet is
 	// due that would ask it.
 	more = more || c.io.Writable() > writable

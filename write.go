@@ -12,8 +12,13 @@ import (
 func (t *Transport) write(c *Conn, w *worker, train *quic.Train) {
 	train.Alone = train.Alone || t.trains.alone(c)
 	err := t.writeTrain(&w.out, w.buf[:train.N], train)
-	if err != nil && errors.Is(err, udp.ErrTooLarge) {
+	switch {
+	case err == nil:
+	case errors.Is(err, udp.ErrTooLarge):
 		c.io.HandleTooLarge(w.now, train)
+	case c.dialing && errors.Is(err, udp.ErrNoRoute) && c.qc.Stats().PacketsReceived == 0:
+		// Whoever dials may have another address, and need not wait for a timeout to try it.
+		c.io.Abort(err)
 	}
 }
 

@@ -150,7 +150,7 @@ func (c *Conn) writeFailed(err error, left int) error {
 		return nil
 	case softErrno(err):
 		c.counters.datagramsLost.Add(uint64(left))
-		return &unreachableError{err}
+		return &unreachableError{err, noRouteErrno(err)}
 	}
 	return err
 }

@@ -14,6 +14,9 @@ func isSoft(e syscall.Errno) bool {
 	return false
 }
 
+// isNoRoute tells whether an error means that there is no route.
+func isNoRoute(e syscall.Errno) bool { return e == syscall.ENETUNREACH || e == syscall.EHOSTUNREACH }
+
 // isSoftRead is isSoft for receiving, where EMSGSIZE can only come from an ICMP message.
 func isSoftRead(e syscall.Errno) bool { return isSoft(e) || e == syscall.EMSGSIZE }
 

@@ -6,6 +6,8 @@ package udp
 
 func softErrno(error) bool { return false }
 
+func noRouteErrno(error) bool { return false }
+
 func tooLargeErrno(error) bool { return false }
 
 func noMemoryErrno(error) bool { return false }

@@ -27,6 +27,12 @@ func softErrno(err error) bool {
 	return false
 }
 
+// noRouteErrno tells whether err means that there is no route.
+func noRouteErrno(err error) bool {
+	e := errnoOf(err)
+	return e == syscall.ENETUNREACH || e == syscall.EHOSTUNREACH
+}
+
 // tooLargeErrno tells whether err means that a datagram is too large.
 func tooLargeErrno(err error) bool { return errnoOf(err) == syscall.EMSGSIZE }
 

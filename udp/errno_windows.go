@@ -26,6 +26,15 @@ func softErrno(err error) bool {
 	return false
 }
 
+// noRouteErrno tells whether err means that there is no route.
+func noRouteErrno(err error) bool {
+	switch errnoOf(err) {
+	case windows.WSAENETUNREACH, windows.WSAEHOSTUNREACH, windows.ERROR_HOST_UNREACHABLE, windows.ERROR_NETWORK_UNREACHABLE:
+		return true
+	}
+	return false
+}
+
 // tooLargeErrno tells whether err means that a datagram is too large.
 func tooLargeErrno(err error) bool { return errnoOf(err) == windows.WSAEMSGSIZE }
 

@@ -11,14 +11,26 @@ var (
 	// present: no route, no network, or a firewall. Errors that wrap it concern the
 	// destination and not the socket, and may pass.
 	ErrUnreachable = errors.New("udp: destination unreachable")
+
+	// ErrNoRoute is an ErrUnreachable: no route leads to the destination, or
+	// none to its network. That seldom passes within seconds.
+	ErrNoRoute = errors.New("udp: no route to the destination")
 )
 
 // unreachableError is the system's error for a destination that it has no way to.
-type unreachableError struct{ err error }
+type unreachableError struct {
+	err     error
+	noRoute bool
+}
 
 func (e *unreachableError) Error() string { return e.err.Error() }
 
-func (e *unreachableError) Unwrap() []error { return []error{ErrUnreachable, e.err} }
+func (e *unreachableError) Unwrap() []error {
+	if e.noRoute {
+		return []error{ErrUnreachable, ErrNoRoute, e.err}
+	}
+	return []error{ErrUnreachable, e.err}
+}
 
 var errNoRemote = errors.New("train without a destination")
 

@@ -206,7 +206,7 @@ func TestFailures(t *testing.T) {
 		}, 3, ErrTooLarge, 0, 0, 1, 2 + sendTries},
 		{"ENETUNREACH", func(int, call) (int, syscall.Errno) {
 			return 0, unix.ENETUNREACH
-		}, 0, ErrUnreachable, 10, sendTries, 0, sendTries},
+		}, 0, ErrNoRoute, 10, sendTries, 0, sendTries},
 		{"EPERM: a firewall", func(int, call) (int, syscall.Errno) {
 			return 0, unix.EPERM
 		}, 0, ErrUnreachable, 10, sendTries, 0, sendTries},

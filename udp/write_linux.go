@@ -158,7 +158,7 @@ func (w *writer) write(t *Train) (sent int, err error) {
 				continue
 			}
 			c.counters.datagramsLost.Add(uint64(w.left))
-			return total - w.left, &unreachableError{w.failure(t, os.NewSyscallError("sendmmsg", errno))}
+			return total - w.left, &unreachableError{w.failure(t, os.NewSyscallError("sendmmsg", errno)), isNoRoute(errno)}
 
 		case errno == unix.EMSGSIZE:
 			// Of a connected socket it may come from an ICMP message, which anybody can

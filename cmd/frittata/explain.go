@@ -86,6 +86,7 @@ func classify(where string, err error) *failure {
 		f.code, f.what = exitNoAnswer, "no QUIC at "+where+": "+closed.Error()
 	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
 		f.code, f.what = exitNoAnswer, "no way to "+where+": "+rootText(err)
+		f.try = "Is there a network, and does it have addresses of this kind?"
 	case errors.Is(err, errSilence), errors.Is(err, context.DeadlineExceeded),
 		errors.As(err, new(*quic.IdleTimeoutError)):
 		f.code, f.what = exitTimeout, "timeout: "+where+" has sent nothing for too long"
