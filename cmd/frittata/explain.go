@@ -37,7 +37,7 @@ func (c *client) explain(ctx context.Context, u *url.URL, err error) *failure {
 		return broken.explain()
 	}
 	f = classify(hostPort(u), err)
-	if f.code == exitNoAnswer {
+	if f.code == exitNoAnswer && f.try == "" {
 		f.try = c.tryForSilence(ctx, u)
 	}
 	return f
