@@ -187,10 +187,16 @@ func (io *IO) TrainFate() TrainFate {
 // sent datagram by datagram.
 func (io *IO) RetryTrains() { io.c.paths.active.rp.RetryTrains(io.c.now) }
 
-// Writable returns how many streams NextWritable would return. Transmit makes
-// room in send buffers: when it has grown, run the application again, which may
-// have more to send.
-func (io *IO) Writable() int { return io.c.strs.write.Len() }
+// Writable returns how many streams NextWritable would return, and one more if NextEvent
+// would return EventDatagramWritable. Transmit makes room in send buffers and in the queue of
+// datagrams: when it has grown, run the application again, which may have more to send.
+func (io *IO) Writable() int {
+	n := io.c.strs.write.Len()
+	if io.c.events.has(EventDatagramWritable) {
+		n++
+	}
+	return n
+}
 
 // NextEvent returns what happened, one event at a time.
 func (c *Conn) NextEvent() (Event, bool) { return c.events.next() }
@@ -279,6 +285,8 @@ type eventSet struct {
 }
 
 func (s *eventSet) set(k EventKind) { s.bits |= 1 << k }
+
+func (s *eventSet) has(k EventKind) bool { return s.bits&(1<<k) != 0 }
 
 func (s *eventSet) setStreams(d Dir) { s.dirs[d] = true; s.set(EventStreamsAvailable) }
 

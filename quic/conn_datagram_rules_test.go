@@ -70,8 +70,15 @@ func TestDatagramQueues(t *testing.T) {
 		t.Error(err)
 	}
 	event(0)
+	writable := s.conn.IO().Writable()
 	s.collect()
+	if n := s.conn.IO().Writable(); n != writable+1 {
+		t.Errorf("Writable was %d and is %d: nobody would have the application send more", writable, n)
+	}
 	event(EventDatagramWritable)
+	if n := s.conn.IO().Writable(); n != writable {
+		t.Errorf("Writable is %d after the event", n)
+	}
 	if err := s.conn.SendDatagram([]byte("x")); err != nil {
 		t.Error(err)
 	}
