@@ -58,6 +58,7 @@ type validation struct {
 	due     bool                   // a PATH_CHALLENGE is to be sent
 	sent    int                    // challenges
 	data    [maxChallenges][8]byte // of those
+	small   [maxChallenges]bool    // those whose datagrams had less than 1200 bytes
 	pto     time.Duration          // the first pause
 	next    time.Duration          // when another challenge is due
 	end     time.Duration          // when the path is given up
@@ -238,10 +239,11 @@ func (c *Conn) startValidation(p *path, pto time.Duration) {
 }
 
 // appendChallenge writes a PATH_CHALLENGE, with new data each time (Section 8.2.1).
-func (c *Conn) appendChallenge(b []byte, p *path) []byte {
+func (c *Conn) appendChallenge(b []byte, p *path, small bool) []byte {
 	v := &p.validation
 	data := &v.data[v.sent]
 	fillRandom(c, data[:])
+	v.small[v.sent] = small
 	v.due = false
 	v.next = c.now + v.pto<<v.sent
 	v.sent++
@@ -253,14 +255,20 @@ func (c *Conn) appendChallenge(b []byte, p *path) []byte {
 func (c *Conn) handlePathResponse(f *wire.Frame) {
 	for _, p := range c.paths.list {
 		v := &p.validation
-		if !slices.Contains(v.data[:v.sent], f.PathData) {
+		i := slices.Index(v.data[:v.sent], f.PathData)
+		if i < 0 {
 			continue
 		}
+		small := v.small[i]
 		*v = validation{}
 		p.validated, p.failures = true, 0
 		if p == c.paths.active {
 			c.loss.SetAmplificationLimited(false, c.now)
 			c.maybeSearchMTU(p)
+		}
+		if small {
+			// Whether it takes packets of the least size is not known yet (Section 8.2.1).
+			c.startValidation(p, c.pto())
 		}
 		return
 	}

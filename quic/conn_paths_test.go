@@ -154,10 +154,20 @@ func TestChallengeAgainAtTheLimit(t *testing.T) {
 	if _, n := s.sentTo(newPort); n > 3*60 {
 		t.Errorf("%d bytes", n)
 	}
+	s.forget()
 	s.from(newPort, 60, wire.AppendPathResponse(nil, &f.PathData))
 	if !s.conn.paths.active.validated || s.conn.RemoteAddr() != newPort {
 		t.Error("not validated")
 	}
+	// Now that the address is known, it is asked whether large packets come there (RFC 9000, Section 8.2.1).
+	f = s.want("PATH_CHALLENGE")
+	if _, n := s.sentTo(newPort); n < 1200 {
+		t.Errorf("%d bytes", n)
+	}
+	s.forget()
+	s.from(newPort, 1200, wire.AppendPathResponse(nil, &f.PathData))
+	s.tick(time.Second)
+	s.wantNone("PATH_CHALLENGE")
 }
 
 // TestSpoofedMove plays an attacker who sends a copy of a packet on from an address

@@ -40,7 +40,7 @@ func (c *Conn) transmitProbe(buf []byte, p *path) (Train, bool) {
 		p.response = false
 	}
 	if p.validation.due {
-		b = c.appendChallenge(b, p)
+		b = c.appendChallenge(b, p, size < minUDPPayload)
 	}
 	if p == c.paths.active {
 		// Where little may be sent there is no other packet to tell it by, and without it
