@@ -25,7 +25,8 @@ type patience struct {
 }
 
 // stays tells whether the router should stay when it waits: not if its last waits were long, nor if
-// there is work that it knows of for other processors.
+// there is work that it knows of for other processors, which a first flight is: who accepts it, and then the handshake,
+// would wait for the processor that the router keeps.
 func (r *router) stays() bool {
 	p := &r.patience
 	crowded := r.crowded
@@ -34,7 +35,7 @@ func (r *router) stays() bool {
 		return false
 	}
 	t := r.t
-	if t.handshakes.Load()+t.dialing.Load() > 0 {
+	if t.handshakes.Load()+t.dialing.Load()+t.load.flights.Load() > 0 {
 		return false
 	}
 	if p.looks++; p.looks == 1 {
