@@ -4,7 +4,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"slices"
 	"sync"
 	"syscall"
 	"unsafe"
@@ -349,33 +348,6 @@ func (w *writer) remoteOf(t *Train) netip.Addr {
 		return t.Remote.Addr()
 	}
 	return w.c.remote.Addr()
-}
-
-// isFit tells whether the system should take local as the source of what is sent to remote: it is this
-// host's, and may be seen there. That takes some time.
-func isFit(local, remote netip.Addr) bool {
-	switch {
-	case local.IsLoopback():
-		return remote.Unmap().IsLoopback() || isOwn(remote)
-	case zoned(local) && zoned(remote) && zones.index(local.Zone()) != zones.index(remote.Zone()):
-		return false
-	}
-	return isOwn(local)
-}
-
-// isOwn tells whether an address is one of this host's interfaces'. A link-local one is that of its zone.
-func isOwn(a netip.Addr) bool {
-	all, err := net.InterfaceAddrs()
-	if zoned(a) {
-		var ifi *net.Interface
-		if ifi, err = net.InterfaceByIndex(int(zones.index(a.Zone()))); err == nil {
-			all, err = ifi.Addrs()
-		}
-	}
-	return err == nil && slices.ContainsFunc(all, func(b net.Addr) bool {
-		p, ok := b.(*net.IPNet)
-		return ok && p.IP.Equal(a.AsSlice())
-	})
 }
 
 // failure is the error of a call.
