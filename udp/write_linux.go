@@ -61,6 +61,8 @@ type writer struct {
 	filled, n int
 	errno     syscall.Errno
 
+	used int // the most messages that a call for this train had
+
 	// send and trySend as function values, which cost memory when they are made.
 	wait func(fd uintptr) bool
 	try  func(fd uintptr)
@@ -72,10 +74,10 @@ func (c *Conn) writeTrain(t *Train) (int, error) {
 	sent, err := w.write(t)
 	// What is the caller's is not kept.
 	w.c, w.data = nil, nil
-	for i := range w.filled {
+	for i := range w.used {
 		w.iovs[i].Base = nil
 	}
-	w.filled = 0
+	w.used = 0
 	writers.Put(w)
 	return sent, err
 }
@@ -278,6 +280,7 @@ func (w *writer) fill() {
 		left -= k
 		w.filled++
 	}
+	w.used = max(w.used, w.filled)
 }
 
 // flush hands the messages to the kernel, and waits while its buffer is full. An
