@@ -1,6 +1,7 @@
 package frittata
 
 import (
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -83,3 +84,24 @@ const (
 	defaultPendingAge    = 5 * time.Second
 	defaultMaxPending    = 1024
 )
+
+// check finds fault with what is the Transport's own.
+func (c *Config) check() error {
+	negative := func(field string, v any) error { return fmt.Errorf("frittata: Config.%s is %v, less than 0", field, v) }
+	switch {
+	case c.MaxHandshakes < 0:
+		return negative("MaxHandshakes", c.MaxHandshakes)
+	case c.MaxPending < 0:
+		return negative("MaxPending", c.MaxPending)
+	case c.PendingAge < 0:
+		return negative("PendingAge", c.PendingAge)
+	case c.InboxBytes < 0:
+		return negative("InboxBytes", c.InboxBytes)
+	case c.Retry > RetryNever:
+		return fmt.Errorf("frittata: Config.Retry is %d, and there is no such RetryPolicy", uint8(c.Retry))
+	}
+	if n := connIDLen(c); n < 0 || n > quic.MaxConnIDLen {
+		return fmt.Errorf("frittata: Config.QUIC.ConnIDs makes IDs of %d bytes, not of 0 to %d", n, quic.MaxConnIDLen)
+	}
+	return nil
+}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/frittata-go/frittata/internal/leak"
 	"github.com/frittata-go/frittata/quic"
 )
 
@@ -78,6 +79,59 @@ func TestConfigJSON(t *testing.T) {
 	}
 	if s := RetryPolicy(9).String(); s != "unknown" {
 		t.Error(s)
+	}
+}
+
+// Settings that can be read and make no sense: the error tells which one it is, and its value.
+func TestConfigErrorsNameField(t *testing.T) {
+	leak.Check(t)
+	for in, want := range map[string]string{
+		`{"MaxHandshakes": -1}`:                 "Config.MaxHandshakes is -1",
+		`{"MaxPending": -2}`:                    "Config.MaxPending is -2",
+		`{"PendingAge": "-3s"}`:                 "Config.PendingAge is -3s",
+		`{"InboxBytes": -4}`:                    "Config.InboxBytes is -4",
+		`{"QUIC": {"KeepAlive": "-1s"}}`:        "Config.KeepAlive is -1s",
+		`{"QUIC": {"HandshakeTimeout": "-2s"}}`: "Config.HandshakeTimeout is -2s",
+		`{"QUIC": {"SendBuffer": -3}}`:          "Config.SendBuffer is -3",
+		`{"QUIC": {"ConnSendBuffer": -4}}`:      "Config.ConnSendBuffer is -4",
+		`{"QUIC": {"DatagramQueue": -5}}`:       "Config.DatagramQueue is -5",
+		`{"QUIC": {"InitialWindow": -6}}`:       "Config.InitialWindow is -6",
+		`{"QUIC": {"MaxUDPPayload": 1199}}`:     "Config.MaxUDPPayload is 1199",
+		`{"QUIC": {"MaxAckDelay": "17s"}}`:      "Config.MaxAckDelay is 17s",
+		`{"QUIC": {"ActiveConnIDLimit": 5}}`:    "Config.ActiveConnIDLimit is 5",
+	} {
+		cfg := serverConfig()
+		if err := json.Unmarshal([]byte(in), cfg); err != nil {
+			t.Fatal(err)
+		}
+		refused(t, cfg, want)
+	}
+	// These no file has, or can have.
+	for want, change := range map[string]func(*Config){
+		"Config.Retry is 9":                         func(c *Config) { c.Retry = 9 },
+		"Config.QUIC.ConnIDs makes IDs of 21 bytes": func(c *Config) { c.QUIC.ConnIDs = quic.RandomConnIDs(21) },
+		"Config.QUIC.ConnIDs makes IDs of 2 bytes":  func(c *Config) { c.QUIC.ConnIDs = quic.RandomConnIDs(2) },
+		"Config.InitialDstIDs makes IDs of 7 bytes": func(c *Config) { c.QUIC.InitialDstIDs = quic.RandomConnIDs(7) },
+	} {
+		cfg := serverConfig()
+		change(cfg)
+		refused(t, cfg, want)
+	}
+	if err := (&quic.Config{TLS: serverConfig().QUIC.TLS, ConnIDs: quic.RandomConnIDs(21)}).Validate(); err == nil ||
+		!strings.Contains(err.Error(), "Config.ConnIDs makes IDs of 21 bytes") {
+		t.Error(err)
+	}
+}
+
+// refused has Listen refuse cfg, with an error that says so.
+func refused(t *testing.T, cfg *Config, want string) {
+	t.Helper()
+	l, err := Listen("udp", "127.0.0.1:0", cfg)
+	if err == nil {
+		_ = l.Close()
+	}
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, want %q", err, want)
 	}
 }
 

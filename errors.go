@@ -30,5 +30,9 @@ var (
 	errNotPaused     = errors.New("frittata: the connection does not wait for Resume")
 	errNoApplication = errors.New("frittata: no Application")
 	errNoTLS         = errors.New("frittata: Config.QUIC.TLS is nil")
-	errShortConnIDs  = errors.New("frittata: a server needs connection IDs of at least 4 bytes")
 )
+
+// errShortConnIDs is about connection IDs of n bytes.
+func errShortConnIDs(n int) error {
+	return fmt.Errorf("frittata: Config.QUIC.ConnIDs makes IDs of %d bytes, and a server needs at least %d", n, minServerConnIDLen)
+}

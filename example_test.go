@@ -14,30 +14,41 @@ import (
 )
 
 // greeter answers each stream of a client with a greeting.
-type greeter struct{}
+type greeter struct {
+	names map[quic.StreamID][]byte // what has come of them
+}
 
-func (greeter) OnEstablished(c *quic.Conn, info frittata.HandshakeInfo) error { return nil }
+func (g *greeter) OnEstablished(c *quic.Conn, info frittata.HandshakeInfo) error {
+	g.names = make(map[quic.StreamID][]byte)
+	return nil
+}
 
-func (greeter) ProcessReads(c *quic.Conn) error {
+func (g *greeter) ProcessReads(c *quic.Conn) error {
 	for {
 		id, ok := c.NextReadable()
 		if !ok {
 			return nil
 		}
-		var name [64]byte
-		n, fin, err := c.StreamRead(id, name[:])
-		if err != nil || !fin {
+		var buf [64]byte
+		n, fin, err := c.StreamRead(id, buf[:])
+		name := append(g.names[id], buf[:n]...)
+		if err != nil || len(name) >= len(buf) {
 			// An error closes the connection, and the peer is told this code.
 			return &quic.ApplicationError{Code: 1, Reason: "a name has up to 63 bytes"}
 		}
-		if _, err := c.StreamWrite(id, fmt.Appendf(nil, "Hello, %s!", name[:n]), true); err != nil {
+		if !fin {
+			g.names[id] = name
+			continue // NextReadable tells when there is more
+		}
+		delete(g.names, id)
+		if _, err := c.StreamWrite(id, fmt.Appendf(nil, "Hello, %s!", name), true); err != nil {
 			return err
 		}
 	}
 }
 
-func (greeter) ProcessWrites(c *quic.Conn) error { return nil }
-func (greeter) OnClose(c *quic.Conn, err error)  { log.Print(err) }
+func (g *greeter) ProcessWrites(c *quic.Conn) error { return nil }
+func (g *greeter) OnClose(c *quic.Conn, err error)  { log.Print(err) }
 
 func ExampleListen() {
 	cert, err := tls.LoadX509KeyPair("cert.pem", "key.pem")
@@ -56,7 +67,7 @@ func ExampleListen() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		if _, err := in.Start(greeter{}); err != nil {
+		if _, err := in.Start(&greeter{}); err != nil {
 			log.Print(err)
 		}
 	}
@@ -90,7 +101,7 @@ func ExampleListenGroup() {
 		if err != nil {
 			break
 		}
-		if _, err := in.Start(greeter{}); err != nil {
+		if _, err := in.Start(&greeter{}); err != nil {
 			log.Print(err)
 		}
 	}

@@ -62,10 +62,10 @@ func ListenGroup(network, addr string, n int, cfg *Config) (*Listener, error) {
 		c.UDP.Steer = &udp.Steer{Offset: connIDLen(&c) - 1, Bits: bits.Len(uint(n - 1))}
 	}
 	if c.UDP.Steer.Offset >= connIDLen(&c) {
-		return nil, errors.New("frittata: Config.UDP.Steer names a byte that connection IDs do not have")
+		return nil, fmt.Errorf("frittata: Config.UDP.Steer.Offset is %d, and connection IDs have %d bytes", c.UDP.Steer.Offset, connIDLen(&c))
 	}
 	if connIDLen(&c) < minServerConnIDLen {
-		return nil, errShortConnIDs
+		return nil, errShortConnIDs(connIDLen(&c))
 	}
 	conns, err := udp.ListenGroup(network, addr, n, &c.UDP)
 	if asCan && errors.Is(err, errors.ErrUnsupported) {

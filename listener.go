@@ -40,7 +40,7 @@ func acceptOn(ts []*Transport, cfg *quic.Config) (*Listener, error) {
 		return nil, err
 	}
 	if t.idLen < minServerConnIDLen {
-		return nil, errShortConnIDs
+		return nil, errShortConnIDs(t.idLen)
 	}
 	l := &Listener{
 		t: t, ts: ts,

@@ -119,8 +119,8 @@ func newTransport(s Socket, cfg *Config) (*Transport, error) {
 	setDefault(&c.MaxPending, defaultMaxPending)
 	setDefault(&c.PendingAge, defaultPendingAge)
 	setDefault(&c.InboxBytes, defaultInboxBytes)
-	if c.MaxHandshakes < 0 || c.MaxPending < 0 || c.PendingAge < 0 || c.InboxBytes < 0 || c.Retry > RetryNever {
-		return nil, errors.New("frittata: Config has a value that makes no sense")
+	if err := c.check(); err != nil {
+		return nil, err
 	}
 	t.ladder = newLadder(c)
 	if c.QUIC.ConnIDs == nil {

@@ -152,16 +152,12 @@ func (t *Tunnel) WriteTrain(train *udp.Train) (sent int, err error) {
 // ReadBatch waits for datagrams; see udp.Conn.
 func (t *Tunnel) ReadBatch(m []udp.Message) (int, error) {
 	for {
-		n, deadline, err := t.read(m)
+		n, wait, err := t.read(m, true)
 		if n > 0 || err != nil {
 			return n, err
 		}
 		var expired <-chan time.Time
-		if !deadline.IsZero() {
-			wait := time.Until(deadline)
-			if wait <= 0 {
-				return 0, os.ErrDeadlineExceeded
-			}
+		if wait > 0 {
 			timer := time.NewTimer(wait)
 			defer timer.Stop()
 			expired = timer.C
@@ -176,16 +172,22 @@ func (t *Tunnel) ReadBatch(m []udp.Message) (int, error) {
 
 // TryReadBatch returns what datagrams there are; see udp.Conn.
 func (t *Tunnel) TryReadBatch(m []udp.Message) (int, error) {
-	n, _, err := t.read(m)
+	n, _, err := t.read(m, false)
 	return n, err
 }
 
-// read fills messages: datagrams of one size go together, as with GRO.
-func (t *Tunnel) read(m []udp.Message) (n int, deadline time.Time, err error) {
+// read fills messages: datagrams of one size go together, as with GRO. With heed the read deadline counts, and
+// wait is how long it is until then, 0 if there is none.
+func (t *Tunnel) read(m []udp.Message, heed bool) (n int, wait time.Duration, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
-		return 0, time.Time{}, errTunnelClosed
+		return 0, 0, errTunnelClosed
+	}
+	if heed && !t.deadline.IsZero() {
+		if wait = time.Until(t.deadline); wait <= 0 {
+			return 0, 0, os.ErrDeadlineExceeded
+		}
 	}
 	for n < len(m) {
 		b := t.in.front()
@@ -203,10 +205,10 @@ func (t *Tunnel) read(m []udp.Message) (n int, deadline time.Time, err error) {
 		m[n] = msg
 		n++
 	}
-	return n, t.deadline, nil
+	return n, wait, nil
 }
 
-// SetReadDeadline sets when ReadBatch gives up, also one that waits already.
+// SetReadDeadline sets the time from which on ReadBatch fails, also one that waits already. The zero Time is never.
 func (t *Tunnel) SetReadDeadline(d time.Time) error {
 	t.mu.Lock()
 	t.deadline = d

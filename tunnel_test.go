@@ -254,6 +254,19 @@ func TestTunnelSocket(t *testing.T) {
 	if err := <-failed; !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Error(err)
 	}
+	// Once it has passed there may be something.
+	tun.in.push(make([]byte, 100))
+	tun.in.push(make([]byte, 50))
+	if n, err := tun.ReadBatch(m); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("%d messages after the deadline, %v", n, err)
+	}
+	if n, err := tun.TryReadBatch(m[:1]); n != 1 || err != nil {
+		t.Errorf("%d messages, %v", n, err)
+	}
+	_ = tun.SetReadDeadline(time.Time{})
+	if n, err := tun.ReadBatch(m); n != 1 || err != nil {
+		t.Errorf("%d messages without a deadline, %v", n, err)
+	}
 	// What is too large for the outer connection is told.
 	tun.opened, tun.limit = true, 1250
 	if _, err := tun.WriteTrain(&udp.Train{Data: make([]byte, 1251)}); !errors.Is(err, udp.ErrTooLarge) {

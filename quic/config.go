@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"time"
@@ -180,19 +181,33 @@ func (c *Config) Validate() error {
 	case len(c.TLS.NextProtos) == 0 && c.TLS.GetConfigForClient == nil:
 		return errors.New("quic: Config.TLS.NextProtos is empty, and QUIC needs ALPN")
 	case c.MaxUDPPayload != 0 && (c.MaxUDPPayload < minUDPPayload || c.MaxUDPPayload > maxUDPPayload):
-		return errors.New("quic: Config.MaxUDPPayload is not between 1200 and 65527")
+		return fmt.Errorf("quic: Config.MaxUDPPayload is %d, not between %d and %d", c.MaxUDPPayload, minUDPPayload, maxUDPPayload)
 	case c.MaxAckDelay < 0 || c.MaxAckDelay >= 1<<14*time.Millisecond:
-		return errors.New("quic: Config.MaxAckDelay is not between 0 and 16.383 s")
+		return fmt.Errorf("quic: Config.MaxAckDelay is %v, not between 0 and 16.383 s", c.MaxAckDelay)
 	case c.ConnIDs != nil && (c.ConnIDs.Len() < 0 || c.ConnIDs.Len() > MaxConnIDLen):
-		return errors.New("quic: Config.ConnIDs makes IDs longer than 20 bytes")
+		return fmt.Errorf("quic: Config.ConnIDs makes IDs of %d bytes, not of 0 to %d", c.ConnIDs.Len(), MaxConnIDLen)
 	case c.InitialDstIDs != nil && (c.InitialDstIDs.Len() < minInitialDstID || c.InitialDstIDs.Len() > MaxConnIDLen):
-		return errors.New("quic: Config.InitialDstIDs makes IDs that are not of 8 to 20 bytes")
+		return fmt.Errorf("quic: Config.InitialDstIDs makes IDs of %d bytes, not of %d to %d", c.InitialDstIDs.Len(), minInitialDstID, MaxConnIDLen)
 	case c.ActiveConnIDLimit != 0 && (c.ActiveConnIDLimit < 2 || c.ActiveConnIDLimit > maxPeerConnIDs):
-		return errors.New("quic: Config.ActiveConnIDLimit is not between 2 and 4")
-	case c.KeepAlive < 0 || c.HandshakeTimeout < 0 || c.SendBuffer < 0 || c.ConnSendBuffer < 0 || c.DatagramQueue < 0 || c.InitialWindow < 0:
-		return errors.New("quic: negative limit in Config")
+		return fmt.Errorf("quic: Config.ActiveConnIDLimit is %d, not between 2 and %d", c.ActiveConnIDLimit, maxPeerConnIDs)
+	case c.KeepAlive < 0:
+		return errNegative("KeepAlive", c.KeepAlive)
+	case c.HandshakeTimeout < 0:
+		return errNegative("HandshakeTimeout", c.HandshakeTimeout)
+	case c.SendBuffer < 0:
+		return errNegative("SendBuffer", c.SendBuffer)
+	case c.ConnSendBuffer < 0:
+		return errNegative("ConnSendBuffer", c.ConnSendBuffer)
+	case c.DatagramQueue < 0:
+		return errNegative("DatagramQueue", c.DatagramQueue)
+	case c.InitialWindow < 0:
+		return errNegative("InitialWindow", c.InitialWindow)
 	}
 	return nil
+}
+
+func errNegative(field string, v any) error {
+	return fmt.Errorf("quic: Config.%s is %v, less than 0", field, v)
 }
 
 // withDefaults returns a copy in which every zero field has its default.

@@ -69,7 +69,7 @@ func (m *Message) control(c *Conn, b []byte) {
 }
 
 // writeControlled sends a datagram with control messages. If the system refuses them, it
-// goes without, and so do all after it.
+// goes without, and so do all after it; but a source address that is unfit is an error.
 func (c *Conn) writeControlled(d []byte, t *Train) error {
 	remote, to := t.Remote, t.Remote
 	if c.remote.IsValid() {
@@ -113,7 +113,8 @@ func (c *Conn) writeControlled(d []byte, t *Train) error {
 			return nil
 		case refused && ecn != 0:
 			ecn, unmarked = 0, true
-		case refused && source.IsValid():
+		case refused && source.IsValid() && isFit(source, remote.Addr()):
+			// Else it is the address that is at fault: the caller's, or one that the host has lost.
 			source, unsourced = netip.Addr{}, true
 		default:
 			return err

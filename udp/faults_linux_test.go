@@ -479,3 +479,26 @@ func TestProbeFaults(t *testing.T) {
 		}
 	}
 }
+
+// TestWriterKeepsNothing looks at what a writer leaves in its messages, also those of a train's first call of several.
+func TestWriterKeepsNothing(t *testing.T) {
+	leak.Check(t)
+	c := listen(t, "udp4", "127.0.0.1:0", &Options{DisableGSO: true})
+	var used []mmsghdr
+	c.sys.kernel.sendmmsg = func(fd uintptr, msgs []mmsghdr) (int, syscall.Errno) {
+		if len(msgs) > len(used) {
+			used = msgs
+		}
+		return len(msgs), 0
+	}
+	const n = maxMessages + 1
+	send(t, c, &Train{Data: make([]byte, n), Segment: 1, Remote: c.LocalAddr()})
+	if len(used) != maxMessages {
+		t.Fatalf("%d messages at most", len(used))
+	}
+	for i := range used {
+		if used[i].hdr.Iov.Base != nil {
+			t.Fatalf("message %d has data still", i)
+		}
+	}
+}

@@ -339,28 +339,6 @@ func TestWrongSource(t *testing.T) {
 	}
 }
 
-// linkLocal returns a link-local IPv6 address of this host with its zone.
-func linkLocal(t *testing.T) netip.Addr {
-	t.Helper()
-	ifs, err := net.Interfaces()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, ifi := range ifs {
-		addrs, err := ifi.Addrs()
-		if err != nil || ifi.Flags&net.FlagUp == 0 {
-			continue
-		}
-		for _, a := range addrs {
-			if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is6() && p.Addr().IsLinkLocalUnicast() {
-				return p.Addr().WithZone(ifi.Name)
-			}
-		}
-	}
-	t.Skip("no link-local address")
-	return netip.Addr{}
-}
-
 func TestZone(t *testing.T) {
 	leak.Check(t)
 	a := linkLocal(t)

@@ -19,7 +19,8 @@ const (
 var errNoShield = errors.New("udp: the socket has no shield")
 
 // SetShield changes what the kernel drops, from the next datagram on: what is in the buffer already
-// stays there. Packets of all other kinds pass. A datagram is judged by its first
+// stays there. Packets of all other kinds pass; an empty datagram does not, nor one that ends within the header of
+// an Initial packet, as they are no QUIC. A datagram is judged by its first
 // packet, and what GRO has put together by the first datagram. A client whose handshake is under way sends datagrams that begin with an Initial
 // packet too, and has to send them again.
 //

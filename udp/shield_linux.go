@@ -39,7 +39,7 @@ func (s Shield) program() []unix.SockFilter {
 		return nil
 	case ShieldAll:
 		return []unix.SockFilter{
-			// Loading what is not there ends the program with 0: it is no QUIC.
+			// Loading what is not there ends the program with 0: it is no QUIC, be it empty or cut.
 			{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_ABS, K: header},
 			{Code: unix.BPF_ALU | unix.BPF_AND | unix.BPF_K, K: formType},
 			{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: initial, Jf: 3},

@@ -42,6 +42,7 @@ func TestShield(t *testing.T) {
 			kinds := []kind{
 				{"short header", short, [3]bool{true, true, true}},
 				{"one byte", []byte{0x43}, [3]bool{true, true, true}},
+				{"empty", nil, [3]bool{true, false, false}},
 				{"Handshake", handshake, [3]bool{true, true, true}},
 				{"another version", initialPacket(2, 8, 8, 0), [3]bool{true, true, true}},
 				{"Initial", initialPacket(1, 8, 8, 0), [3]bool{true, false, false}},

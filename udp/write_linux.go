@@ -4,7 +4,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"slices"
 	"sync"
 	"syscall"
 	"unsafe"
@@ -62,6 +61,8 @@ type writer struct {
 	filled, n int
 	errno     syscall.Errno
 
+	used int // the most messages that a call for this train had
+
 	// send and trySend as function values, which cost memory when they are made.
 	wait func(fd uintptr) bool
 	try  func(fd uintptr)
@@ -73,10 +74,10 @@ func (c *Conn) writeTrain(t *Train) (int, error) {
 	sent, err := w.write(t)
 	// What is the caller's is not kept.
 	w.c, w.data = nil, nil
-	for i := range w.filled {
+	for i := range w.used {
 		w.iovs[i].Base = nil
 	}
-	w.filled = 0
+	w.used = 0
 	writers.Put(w)
 	return sent, err
 }
@@ -279,6 +280,7 @@ func (w *writer) fill() {
 		left -= k
 		w.filled++
 	}
+	w.used = max(w.used, w.filled)
 }
 
 // flush hands the messages to the kernel, and waits while its buffer is full. An
@@ -349,33 +351,6 @@ func (w *writer) remoteOf(t *Train) netip.Addr {
 		return t.Remote.Addr()
 	}
 	return w.c.remote.Addr()
-}
-
-// isFit tells whether the system should take local as the source of what is sent to remote: it is this
-// host's, and may be seen there. That takes some time.
-func isFit(local, remote netip.Addr) bool {
-	switch {
-	case local.IsLoopback():
-		return remote.Unmap().IsLoopback() || isOwn(remote)
-	case zoned(local) && zoned(remote) && zones.index(local.Zone()) != zones.index(remote.Zone()):
-		return false
-	}
-	return isOwn(local)
-}
-
-// isOwn tells whether an address is one of this host's interfaces'. A link-local one is that of its zone.
-func isOwn(a netip.Addr) bool {
-	all, err := net.InterfaceAddrs()
-	if zoned(a) {
-		var ifi *net.Interface
-		if ifi, err = net.InterfaceByIndex(int(zones.index(a.Zone()))); err == nil {
-			all, err = ifi.Addrs()
-		}
-	}
-	return err == nil && slices.ContainsFunc(all, func(b net.Addr) bool {
-		p, ok := b.(*net.IPNet)
-		return ok && p.IP.Equal(a.AsSlice())
-	})
 }
 
 // failure is the error of a call.

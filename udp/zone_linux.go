@@ -78,7 +78,5 @@ func (z *zoneCache) add(index uint32, name string, now time.Time) *zone {
 	return e
 }
 
-// zoned tells whether an address means nothing without its interface.
-func zoned(a netip.Addr) bool {
-	return a.IsLinkLocalUnicast() && a.Is6() || a.IsLinkLocalMulticast() && a.Is6()
-}
+// zoneIndex returns the interface of a zone, or 0 if there is none.
+func zoneIndex(name string) uint32 { return zones.index(name) }
