@@ -1,6 +1,7 @@
 package h3
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -196,7 +197,7 @@ func TestPeerSettings(t *testing.T) {
 		!got.EnableConnectProtocol || !got.Datagrams || len(got.Other) != 1 || got.Other[0] != (Setting{0x99, 7}) {
 		t.Errorf("%+v", got)
 	}
-	if _, err := s.c.OpenRequest(fields(get...), true); err != ErrFieldSectionTooLarge {
+	if _, err := s.c.OpenRequest(fields(get...), true); !errors.Is(err, ErrFieldSectionTooLarge) {
 		t.Errorf("error %v, want ErrFieldSectionTooLarge", err)
 	}
 }

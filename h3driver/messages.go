@@ -353,8 +353,9 @@ func (d *Driver) sendFailed(s *Stream, err error) error {
 	if errors.Is(err, h3.ErrFieldSectionTooLarge) || errors.Is(err, h3.ErrOrder) {
 		s.out.Stop(err)
 		s.sentBody = true
+		// A response that the client would not accept is abandoned (RFC 9114, Section 4.1.1).
 		code := h3.CodeRequestCancelled
-		if !d.client {
+		if !d.client && errors.Is(err, h3.ErrOrder) {
 			code = h3.CodeInternalError
 		}
 		d.fail(s, err)

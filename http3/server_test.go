@@ -601,8 +601,12 @@ func TestHeaderLimits(t *testing.T) {
 	if _, err := ts.tr.RoundTrip(req); !errors.Is(err, h3.ErrFieldSectionTooLarge) {
 		t.Errorf("request: %v", err)
 	}
-	if _, err := ts.tr.RoundTrip(ts.request("GET", "/large", nil)); err == nil {
-		t.Error("response: no error")
+	_, err := ts.tr.RoundTrip(ts.request("GET", "/large", nil))
+	if se, ok := errors.AsType[*h3.StreamError](err); !ok || !se.Remote || se.Code != h3.CodeRequestCancelled {
+		t.Errorf("response: %v", err)
+	}
+	if log := ts.log.String(); strings.Count(log, "level=WARN") != 1 || !strings.Contains(log, "path=/large size=5") || !strings.Contains(log, "limit=3000") {
+		t.Errorf("the server has logged %q", log)
 	}
 	if resp, _ := ts.get("/"); resp.StatusCode != 200 {
 		t.Error(resp.Status)
