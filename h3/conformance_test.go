@@ -2,6 +2,7 @@ package h3
 
 import (
 	"errors"
+	"io"
 	"strings"
 	"testing"
 
@@ -468,6 +469,9 @@ func TestContentLength(t *testing.T) {
 					t.Errorf("ended %v, error %v", ended, failed)
 				}
 				return
+			}
+			if failed != nil && errors.Is(failed, io.ErrUnexpectedEOF) == strings.HasPrefix(c.name, "too much") {
+				t.Errorf("%v is io.ErrUnexpectedEOF: %v", failed, errors.Is(failed, io.ErrUnexpectedEOF))
 			}
 			if ended || s.c.Stats().Malformed != 1 || ErrorCode(s.f.streams[0].resetCode) != CodeMessageError {
 				t.Errorf("ended %v, error %v, stream %+v", ended, failed, s.f.streams[0])

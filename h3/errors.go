@@ -3,6 +3,7 @@ package h3
 import (
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/frittata-go/frittata/quic"
 )
@@ -108,13 +109,19 @@ func (e *Error) CloseError() quic.CloseError {
 
 // StreamError ended one half of a request's stream, or both: with Remote the
 // peer reset or stopped it, else the Conn found what it carried to be at fault
-// and has reset and stopped it.
+// and has reset and stopped it. If that is that the message ended, without a reset, before it
+// was complete, the error is an io.ErrUnexpectedEOF too.
 type StreamError struct {
 	Stream quic.StreamID
 	Code   ErrorCode
 	Reason string
 	Remote bool
+
+	short bool
 }
+
+// Is is for errors.Is.
+func (e *StreamError) Is(target error) bool { return e.short && target == io.ErrUnexpectedEOF }
 
 // Error says whose error it is, and what.
 func (e *StreamError) Error() string {

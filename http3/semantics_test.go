@@ -70,14 +70,7 @@ func TestHeadEndsWithItsHead(t *testing.T) {
 		io.WriteString(w, "body")
 		w.Header().Set("X-Sum", "1")
 	}))
-	d := h3driver.NewClient(nil)
-	cfg := &frittata.Config{QUIC: quic.Config{TLS: &tls.Config{RootCAs: testRoots, NextProtos: []string{ALPN}}}}
-	c, err := frittata.Dial(testContext(t), ts.addr.String(), cfg, d)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	s, err := d.Open([]h3.Field{{Name: ":method", Value: "HEAD"}, {Name: ":scheme", Value: "https"},
+	s, err := rawClient(t, ts).Open([]h3.Field{{Name: ":method", Value: "HEAD"}, {Name: ":scheme", Value: "https"},
 		{Name: ":authority", Value: "localhost"}, {Name: ":path", Value: "/"}}, h3driver.OpenOptions{End: true})
 	if err != nil {
 		t.Fatal(err)
@@ -359,6 +352,93 @@ func TestNothingOfContentLength(t *testing.T) {
 	if resp, _ := ts.do(ts.request("HEAD", "/", nil)); resp.ContentLength != 3 {
 		t.Errorf("HEAD: %d", resp.ContentLength)
 	}
+}
+
+// rawServer serves HTTP/3 below the semantics of HTTP, and returns its URL.
+func rawServer(t *testing.T, serve func(*h3driver.Stream)) string {
+	t.Helper()
+	l, err := frittata.Listen("udp", "127.0.0.1:0", &frittata.Config{QUIC: quic.Config{
+		TLS: &tls.Config{Certificates: []tls.Certificate{testCert}, NextProtos: []string{ALPN}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var accepting sync.WaitGroup
+	accepting.Go(func() {
+		for {
+			in, err := l.Accept(context.Background())
+			if err != nil {
+				return
+			}
+			in.Start(h3driver.NewServer(&h3driver.Config{Serve: func(s *h3driver.Stream) {
+				go func() {
+					defer s.Release()
+					serve(s)
+				}()
+			}}))
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		accepting.Wait()
+	})
+	return "https://" + l.Addr().String()
+}
+
+// rawClient connects to a server below the semantics of HTTP.
+func rawClient(t *testing.T, ts *testServer) *h3driver.Driver {
+	t.Helper()
+	d := h3driver.NewClient(nil)
+	cfg := &frittata.Config{QUIC: quic.Config{TLS: &tls.Config{RootCAs: testRoots, NextProtos: []string{ALPN}}}}
+	c, err := frittata.Dial(testContext(t), ts.addr.String(), cfg, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return d
+}
+
+// TestShortBodies: as with net/http, a body that ends before its Content-Length is io.ErrUnexpectedEOF.
+func TestShortBodies(t *testing.T) {
+	check := func(what string, body io.Reader) {
+		_, err := io.ReadAll(body)
+		se, ok := errors.AsType[*h3.StreamError](err)
+		if !ok || se.Code != h3.CodeMessageError || !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	begun, done := make(chan struct{}), make(chan struct{})
+	ts := newTestServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer close(done)
+		close(begun)
+		check("request", r.Body)
+	}))
+	s, err := rawClient(t, ts).Open([]h3.Field{{Name: ":method", Value: "POST"}, {Name: ":scheme", Value: "https"}, {Name: ":authority", Value: "localhost"},
+		{Name: ":path", Value: "/"}, {Name: "content-length", Value: "5"}}, h3driver.OpenOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Release()
+	await(t, begun)
+	io.WriteString(s, "four")
+	s.CloseWrite()
+	await(t, done)
+
+	url := rawServer(t, func(s *h3driver.Stream) {
+		s.SendHeaders([]h3.Field{{Name: ":status", Value: "200"}, {Name: "content-length", Value: "5"}}, false)
+		io.WriteString(s, "four")
+		s.Finish(nil)
+	})
+	req, err := http.NewRequestWithContext(testContext(t), "GET", url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := ts.tr.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	check("response", resp.Body)
 }
 
 // TestSmallKeys: what HTTP/3 does not have is not sent under keys in small letters either.
