@@ -442,11 +442,11 @@ func (x *call) response(ctx context.Context, head *h3driver.Head) *http.Response
 			r.ContentLength = 0
 		}
 		r.Body = http.NoBody
-		if !head.End {
-			// It has a body although it must not, or the end comes later.
-			x.s.CloseRead()
+		if head.End {
+			x.finishSending(ctx)
+		} else {
+			x.awaitEnd(ctx)
 		}
-		x.finishSending(ctx)
 		return r
 	}
 	x.in.x = x
@@ -469,6 +469,33 @@ func (x *call) finishSending(ctx context.Context) {
 		x.body.watch(ctx)
 	}
 	x.leave()
+}
+
+// awaitEnd leaves the end of a response to HEAD, whose handler may go on, to the server, until the context
+// ends. It takes no memory: the h3.Conn aborts the request if a body comes, though it must not.
+func (x *call) awaitEnd(ctx context.Context) {
+	w := &endWatch{x: x}
+	if ctx.Done() != nil {
+		w.unwatch = context.AfterFunc(ctx, func() { x.cancel(context.Cause(ctx)) })
+	}
+	x.s.SetNotifier(w)
+}
+
+// endWatch ends the use of a stream when the stream has ended.
+type endWatch struct {
+	x       *call
+	unwatch func() bool // nil if there is nothing to watch
+}
+
+// StreamDone is called when all has been said, or nothing can come of the request any more.
+func (w *endWatch) StreamDone(error) {
+	if w.unwatch != nil {
+		w.unwatch()
+	}
+	if w.x.body != nil {
+		w.x.body.abandon()
+	}
+	w.x.leave()
 }
 
 func statusText(status int) string {

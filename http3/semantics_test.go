@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -82,6 +83,71 @@ func TestHeadEndsWithItsHead(t *testing.T) {
 	if b, err := io.ReadAll(s); len(b) > 0 || err != nil || s.Trailers() != nil {
 		t.Errorf("%q, %v, trailers %v", b, err, s.Trailers())
 	}
+}
+
+// TestHeadGoesOn: as with net/http's HTTP/2, a handler of HEAD that has sent the head may go on, until the client's context ends.
+func TestHeadGoesOn(t *testing.T) {
+	goOn, ended := make(chan struct{}, 1), make(chan error, 2)
+	ts := newTestServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != "HEAD" {
+			return
+		}
+		http.NewResponseController(w).Flush()
+		select {
+		case <-goOn:
+		case <-r.Context().Done():
+		}
+		ended <- r.Context().Err()
+	}))
+	ts.do(ts.request("HEAD", "/", nil))
+	ts.get("/") // what the client said of the first request is there then
+	goOn <- struct{}{}
+	if err := await(t, ended); err != nil {
+		t.Errorf("the handler's context: %v", err)
+	}
+	ctx, cancel := context.WithCancel(testContext(t))
+	ts.do(ts.request("HEAD", "/", nil).WithContext(ctx))
+	cancel()
+	if err := await(t, ended); err == nil {
+		t.Error("the client's context has ended, and the handler's has not")
+	}
+	noneActive(t, ts.tr)
+}
+
+// noneActive waits until no request of the Transport is under way.
+func noneActive(t *testing.T, tr *Transport) {
+	t.Helper()
+	tr.mu.Lock()
+	conns := slices.Collect(maps.Keys(tr.open))
+	tr.mu.Unlock()
+	for ctx := testContext(t); slices.ContainsFunc(conns, func(c *clientConn) bool { return c.driver.Active() > 0 }); {
+		if ctx.Err() != nil {
+			t.Fatal("requests are left")
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// TestHeadWithBody: a body that comes after a response to HEAD, against the rules, is not taken.
+func TestHeadWithBody(t *testing.T) {
+	failed := make(chan error, 1)
+	url := rawServer(t, func(s *h3driver.Stream) {
+		s.SendHeaders([]h3.Field{{Name: ":status", Value: "200"}}, false)
+		_, err := s.ReadFrom(countless{new(atomic.Int64)})
+		failed <- err
+		s.Finish(nil)
+	})
+	tr := &Transport{TLSClientConfig: &tls.Config{RootCAs: testRoots}}
+	defer tr.Close()
+	req, err := http.NewRequestWithContext(testContext(t), "HEAD", url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp, err := tr.RoundTrip(req); err == nil {
+		resp.Body.Close() // else it came at the same time
+	}
+	await(t, failed)
+	noneActive(t, tr)
 }
 
 // TestHeaderTimeoutAfterTheBody: as with net/http, a server has its time from when it has the request.
