@@ -507,6 +507,26 @@ func TestShortBodies(t *testing.T) {
 	check("response", resp.Body)
 }
 
+// TestGeneralOptions: as with net/http, "OPTIONS *" comes to the handler only if that is wanted.
+func TestGeneralOptions(t *testing.T) {
+	for _, disable := range []bool{false, true} {
+		ts := newTestServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(204) }),
+			func(ts *testServer) { ts.srv.DisableGeneralOptionsHandler = disable })
+		for _, path := range []string{"*", "/", "/*"} {
+			req := ts.request("OPTIONS", "", nil)
+			req.URL.Path = path
+			resp, body := ts.do(req)
+			want, length := 204, ""
+			if path == "*" && !disable {
+				want, length = 200, "0"
+			}
+			if resp.StatusCode != want || resp.Header.Get("Content-Length") != length || body != "" {
+				t.Errorf("%q, disabled %v: %s, %v", path, disable, resp.Status, resp.Header)
+			}
+		}
+	}
+}
+
 // TestSmallKeys: what HTTP/3 does not have is not sent under keys in small letters either.
 func TestSmallKeys(t *testing.T) {
 	header := func() http.Header {
