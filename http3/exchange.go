@@ -96,7 +96,7 @@ func newExchange(c *serverConn, s *h3driver.Stream, m *scratch) *exchange {
 	var req http.Request
 	x.fillRequest(&req, head)
 	x.req = req.WithContext(&x.ctx)
-	x.w.init(x, req.Method == http.MethodHead, m.fields)
+	x.w.init(x, req.Method, m.fields)
 	m.fields = nil
 	s.SetNotifier(x)
 	return x

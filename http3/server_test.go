@@ -558,6 +558,29 @@ func TestConnect(t *testing.T) {
 	resp.Body.Close()
 }
 
+// TestConnectLength: only a response to CONNECT that opens no tunnel has a Content-Length (RFC 9110, Section 8.6).
+func TestConnectLength(t *testing.T) {
+	ts := newTestServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.Host {
+		case "sets.test:1":
+			w.Header().Set("Content-Length", "2")
+			io.WriteString(w, "hi")
+		case "writes.test:1":
+			io.WriteString(w, "hi")
+		case "refuses.test:1":
+			w.WriteHeader(502)
+		}
+	}))
+	for host, want := range map[string]string{"empty.test:1": "", "writes.test:1": "", "sets.test:1": "", "refuses.test:1": "0"} {
+		req := ts.request("CONNECT", "", nil)
+		req.Host = host
+		resp, body := ts.do(req)
+		if got := resp.Header.Get("Content-Length"); got != want || (body == "hi") != (host == "writes.test:1" || host == "sets.test:1") {
+			t.Errorf("%s: Content-Length %q, body %q", host, got, body)
+		}
+	}
+}
+
 type flushing struct{ w http.ResponseWriter }
 
 func (f flushing) Write(p []byte) (int, error) {
