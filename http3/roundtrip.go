@@ -39,6 +39,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, context.Cause(ctx)
 	}
 	trace := tracerOf(ctx)
+	orig := req // which replay may replace
 	for attempt := 1; ; attempt++ {
 		trace.getConn(key)
 		c, info, err := t.getConn(ctx, key, trace)
@@ -50,6 +51,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		x := &call{t: t, conn: c, req: req, trace: trace}
 		resp, err := x.roundTrip(ctx)
 		if err == nil {
+			resp.Request = orig
 			return resp, nil
 		}
 		if ctx.Err() != nil || attempt == maxAttempts || !x.mayRetry(err, info.Reused) {
@@ -432,7 +434,6 @@ func (x *call) response(ctx context.Context, head *h3driver.Head) *http.Response
 	r.Header = makeHeader(head.Fields[pseudoFields(head.Fields):])
 	r.ContentLength = head.ContentLength
 	r.Trailer = announcedTrailers(r.Header)
-	r.Request = x.req
 	r.TLS = x.conn.tls
 	if x.body != nil {
 		x.body.answered(head.Status)

@@ -659,6 +659,9 @@ func TestRejected(t *testing.T) {
 		if err != nil {
 			continue
 		}
+		if resp.Request != req {
+			t.Errorf("%s: Response.Request is not the request", test.name)
+		}
 		got, err := io.ReadAll(resp.Body)
 		if want := "body"; test.name != "no body" && string(got) != want || err != nil {
 			t.Errorf("%s: got %q, %v", test.name, got, err)
