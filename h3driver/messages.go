@@ -96,7 +96,7 @@ func (d *Driver) onReset(s *Stream, err *h3.StreamError) {
 		s.release() // what the handler would have had
 		return
 	}
-	s.body.Abort(err)
+	s.body.CloseWithError(err) // what had come is read before
 	s.gotBody = true
 	if !err.Remote {
 		s.out.Stop(err)
@@ -391,6 +391,9 @@ func (d *Driver) pump(s *Stream) error {
 			return nil
 		}
 		b, fin, err := d.h3.ReadBodyBuf(s.id, maxPiece)
+		if b != nil {
+			s.body.Push(b)
+		}
 		if err != nil {
 			if se, ok := errors.AsType[*h3.StreamError](err); ok {
 				d.onReset(s, se)
@@ -402,9 +405,6 @@ func (d *Driver) pump(s *Stream) error {
 			s.body.Abort(err)
 			s.gotBody = true
 			break
-		}
-		if b != nil {
-			s.body.Push(b)
 		}
 		if fin {
 			d.endBody(s)

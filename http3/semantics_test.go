@@ -467,10 +467,10 @@ func rawClient(t *testing.T, ts *testServer) *h3driver.Driver {
 // TestShortBodies: as with net/http, a body that ends before its Content-Length is io.ErrUnexpectedEOF.
 func TestShortBodies(t *testing.T) {
 	check := func(what string, body io.Reader) {
-		_, err := io.ReadAll(body)
+		b, err := io.ReadAll(body)
 		se, ok := errors.AsType[*h3.StreamError](err)
-		if !ok || se.Code != h3.CodeMessageError || !errors.Is(err, io.ErrUnexpectedEOF) {
-			t.Errorf("%s: %v", what, err)
+		if string(b) != "four" || !ok || se.Code != h3.CodeMessageError || !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("%s: read %q, %v", what, b, err)
 		}
 	}
 	begun, done := make(chan struct{}), make(chan struct{})
