@@ -507,6 +507,51 @@ func TestShortBodies(t *testing.T) {
 	check("response", resp.Body)
 }
 
+// TestCloseEndsTheRequest: a request may go on when its response has ended, until the body of the response is closed.
+func TestCloseEndsTheRequest(t *testing.T) {
+	got, failed := make(chan string, 1), make(chan error, 1)
+	url := rawServer(t, func(s *h3driver.Stream) {
+		s.SendHeaders([]h3.Field{{Name: ":status", Value: "200"}}, false)
+		io.WriteString(s, "all")
+		s.CloseWrite()
+		b := make([]byte, 4)
+		n, _ := io.ReadFull(s, b)
+		got <- string(b[:n])
+		_, err := s.Read(b)
+		failed <- err
+		s.Finish(nil)
+	})
+	tr := &Transport{TLSClientConfig: &tls.Config{RootCAs: testRoots}}
+	defer tr.Close()
+	body, w := io.Pipe()
+	req, err := http.NewRequest("POST", url, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := tr.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := io.ReadAll(resp.Body); string(b) != "all" || err != nil {
+		t.Errorf("the response is %q, %v", b, err)
+	}
+	io.WriteString(w, "more")
+	if s := await(t, got); s != "more" {
+		t.Errorf("the server got %q", s)
+	}
+	if err := resp.Body.Close(); err != nil {
+		t.Error(err)
+	}
+	err = await(t, failed)
+	if se, ok := errors.AsType[*h3.StreamError](err); !ok || !se.Remote || se.Code != h3.CodeRequestCancelled {
+		t.Errorf("the server's error is %v", err)
+	}
+	for err = nil; err == nil; { // a Read that is under way may take one
+		_, err = io.WriteString(w, "x")
+	}
+	noneActive(t, tr)
+}
+
 // TestGeneralOptions: as with net/http, "OPTIONS *" comes to the handler only if that is wanted.
 func TestGeneralOptions(t *testing.T) {
 	for _, disable := range []bool{false, true} {
