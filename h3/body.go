@@ -37,7 +37,8 @@ func (c *Conn) ReadBody(id quic.StreamID, p []byte) (n int, fin bool, err error)
 }
 
 // ReadBodyBuf is ReadBody passing ownership of the memory that the bytes are
-// in: at most max bytes that came in one piece. b is nil if there is nothing now.
+// in: at most max bytes that came in one piece. b is nil if there is nothing now. It may
+// come with an error, that of the message's end.
 func (c *Conn) ReadBodyBuf(id quic.StreamID, max int) (b *quic.Buffer, fin bool, err error) {
 	st, err := c.reading(id)
 	if err != nil {

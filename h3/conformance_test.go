@@ -1,6 +1,8 @@
 package h3
 
 import (
+	"errors"
+	"io"
 	"strings"
 	"testing"
 
@@ -196,7 +198,7 @@ func TestPeerSettings(t *testing.T) {
 		!got.EnableConnectProtocol || !got.Datagrams || len(got.Other) != 1 || got.Other[0] != (Setting{0x99, 7}) {
 		t.Errorf("%+v", got)
 	}
-	if _, err := s.c.OpenRequest(fields(get...), true); err != ErrFieldSectionTooLarge {
+	if _, err := s.c.OpenRequest(fields(get...), true); !errors.Is(err, ErrFieldSectionTooLarge) {
 		t.Errorf("error %v, want ErrFieldSectionTooLarge", err)
 	}
 }
@@ -467,6 +469,9 @@ func TestContentLength(t *testing.T) {
 					t.Errorf("ended %v, error %v", ended, failed)
 				}
 				return
+			}
+			if failed != nil && errors.Is(failed, io.ErrUnexpectedEOF) == strings.HasPrefix(c.name, "too much") {
+				t.Errorf("%v is io.ErrUnexpectedEOF: %v", failed, errors.Is(failed, io.ErrUnexpectedEOF))
 			}
 			if ended || s.c.Stats().Malformed != 1 || ErrorCode(s.f.streams[0].resetCode) != CodeMessageError {
 				t.Errorf("ended %v, error %v, stream %+v", ended, failed, s.f.streams[0])

@@ -3,6 +3,7 @@ package h3
 import (
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/frittata-go/frittata/quic"
 )
@@ -108,13 +109,19 @@ func (e *Error) CloseError() quic.CloseError {
 
 // StreamError ended one half of a request's stream, or both: with Remote the
 // peer reset or stopped it, else the Conn found what it carried to be at fault
-// and has reset and stopped it.
+// and has reset and stopped it. If that is that the message ended, without a reset, before it
+// was complete, the error is an io.ErrUnexpectedEOF too.
 type StreamError struct {
 	Stream quic.StreamID
 	Code   ErrorCode
 	Reason string
 	Remote bool
+
+	short bool
 }
+
+// Is is for errors.Is.
+func (e *StreamError) Is(target error) bool { return e.short && target == io.ErrUnexpectedEOF }
 
 // Error says whose error it is, and what.
 func (e *StreamError) Error() string {
@@ -129,6 +136,18 @@ func (e *StreamError) Error() string {
 	return s
 }
 
+// FieldSectionError is an ErrFieldSectionTooLarge, with the size of the fields and what the peer
+// accepts, in bytes as RFC 9114, Section 4.2.2 counts them.
+type FieldSectionError struct{ Size, Limit uint64 }
+
+// Error tells both.
+func (e *FieldSectionError) Error() string {
+	return fmt.Sprintf("%v: %d bytes, and the limit is %d", ErrFieldSectionTooLarge, e.Size, e.Limit)
+}
+
+// Unwrap returns ErrFieldSectionTooLarge.
+func (e *FieldSectionError) Unwrap() error { return ErrFieldSectionTooLarge }
+
 // Errors of commands.
 var (
 	// ErrNoStream: there is no such stream, or that half of it, any more.
@@ -138,7 +157,7 @@ var (
 	// there can be no new request on it (RFC 9114, Section 5.2).
 	ErrGoAway = errors.New("h3: connection is shutting down")
 	// ErrFieldSectionTooLarge: the fields are more than the peer's
-	// SETTINGS_MAX_FIELD_SECTION_SIZE allows (RFC 9114, Section 4.2.2).
+	// SETTINGS_MAX_FIELD_SECTION_SIZE allows (RFC 9114, Section 4.2.2). It comes in a *FieldSectionError.
 	ErrFieldSectionTooLarge = errors.New("h3: field section is larger than the peer accepts")
 	// ErrExtendedConnect: a request has :protocol, but the server has not said
 	// that it supports extended CONNECT (RFC 9220, Section 3).

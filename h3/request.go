@@ -132,11 +132,16 @@ func errServerBidi() *Error { // RFC 9114, Section 6.1
 type messageFault struct {
 	code   ErrorCode
 	reason string
+	short  bool // the message ended before it was complete
 }
 
 func (f *messageFault) Error() string { return f.reason }
 
-func malformed(reason string) error { return &messageFault{CodeMessageError, reason} }
+func malformed(reason string) error { return &messageFault{code: CodeMessageError, reason: reason} }
+
+func incomplete(code ErrorCode, reason string) error {
+	return &messageFault{code: code, reason: reason, short: true}
+}
 
 // beginFrame judges a frame by its type and length (RFC 9114, Sections 4.1 and 7).
 func (c *Conn) beginFrame(st *streamState) error {
@@ -177,7 +182,7 @@ func (c *Conn) beginFrame(st *streamState) error {
 	return nil
 }
 
-var errFieldsTooLarge = &messageFault{CodeExcessiveLoad, "field section too large"}
+var errFieldsTooLarge = &messageFault{code: CodeExcessiveLoad, reason: "field section too large"}
 
 // countBody holds the length of a DATA frame against content-length (RFC 9114, Section 4.1.2).
 func (st *streamState) countBody() error {
@@ -235,7 +240,7 @@ func (c *Conn) onFieldSection(st *streamState, payload []byte) (Event, bool, err
 	ev := Event{Kind: EventHeaders, Stream: st.id, Fields: fields, Status: m.status, ContentLength: m.contentLength}
 	if c.client && m.interim() {
 		if st.fin {
-			return c.onReadError(st, malformed("no response after an interim one"))
+			return c.onReadError(st, incomplete(CodeMessageError, "no response after an interim one"))
 		}
 		ev.Interim, ev.ContentLength = true, -1
 		st.known = true
@@ -291,7 +296,7 @@ func (c *Conn) endIf(st *streamState, end bool) {
 // checkLength holds a complete body against content-length (RFC 9114, Section 4.1.2).
 func (st *streamState) checkLength() error {
 	if st.length >= 0 && st.received != uint64(st.length) {
-		return malformed("less content than content-length")
+		return incomplete(CodeMessageError, "less content than content-length")
 	}
 	return nil
 }
@@ -300,9 +305,9 @@ func (st *streamState) checkLength() error {
 func (c *Conn) endMessage(st *streamState) (Event, bool, error) {
 	if st.recv == recvHead {
 		if c.client {
-			return c.onReadError(st, malformed("stream ends without a response"))
+			return c.onReadError(st, incomplete(CodeMessageError, "stream ends without a response"))
 		}
-		return c.onReadError(st, &messageFault{CodeRequestIncomplete, "stream ends without a request"})
+		return c.onReadError(st, incomplete(CodeRequestIncomplete, "stream ends without a request"))
 	}
 	if err := st.checkLength(); err != nil {
 		return c.onReadError(st, err)
@@ -337,7 +342,7 @@ func (c *Conn) onReadError(st *streamState, err error) (Event, bool, error) {
 // reset of the peer, or a malformed message, for which both halves are aborted. It returns nil for others.
 func (c *Conn) streamError(st *streamState, err error) *StreamError {
 	if fault, ok := err.(*messageFault); ok {
-		se := &StreamError{Stream: st.id, Code: fault.code, Reason: fault.reason}
+		se := &StreamError{Stream: st.id, Code: fault.code, Reason: fault.reason, short: fault.short}
 		switch fault.code {
 		case CodeMessageError:
 			c.stats.Malformed++

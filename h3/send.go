@@ -20,8 +20,9 @@ func (c *Conn) OpenRequest(fields []Field, fin bool) (quic.StreamID, error) {
 		return 0, ErrOrder
 	case c.peerGoAway || c.goingAway: // RFC 9114, Section 5.2
 		return 0, ErrGoAway
-	case qpack.SectionSize(fields) > c.settings.MaxFieldSectionSize:
-		return 0, ErrFieldSectionTooLarge
+	}
+	if err := c.checkSize(fields); err != nil {
+		return 0, err
 	}
 	var head, connect bool
 	for i := range fields {
@@ -69,8 +70,8 @@ func (c *Conn) SendHeaders(id quic.StreamID, fields []Field, fin bool) error {
 	if status == 0 || interim && fin {
 		return ErrOrder
 	}
-	if qpack.SectionSize(fields) > c.settings.MaxFieldSectionSize {
-		return ErrFieldSectionTooLarge
+	if err := c.checkSize(fields); err != nil {
+		return err
 	}
 	if !interim {
 		st.send = sendBody
@@ -87,8 +88,8 @@ func (c *Conn) SendTrailers(id quic.StreamID, fields []Field) error {
 	if st.send != sendBody || st.tunnel {
 		return ErrOrder
 	}
-	if qpack.SectionSize(fields) > c.settings.MaxFieldSectionSize {
-		return ErrFieldSectionTooLarge
+	if err := c.checkSize(fields); err != nil {
+		return err
 	}
 	return c.sendSection(st, fields, true)
 }
@@ -218,6 +219,14 @@ func (c *Conn) Cancel(id quic.StreamID, code ErrorCode) {
 // Config.IgnorePriority.
 func (c *Conn) SetPriority(id quic.StreamID, p Priority) error {
 	return c.qc.SetStreamPriority(id, p.Urgency, p.Incremental)
+}
+
+// checkSize holds fields against what the peer accepts (RFC 9114, Section 4.2.2).
+func (c *Conn) checkSize(fields []Field) error {
+	if size, limit := qpack.SectionSize(fields), c.settings.MaxFieldSectionSize; size > limit {
+		return &FieldSectionError{size, limit}
+	}
+	return nil
 }
 
 // sending returns a request's stream whose sending half is not done.

@@ -96,7 +96,7 @@ func (d *Driver) onReset(s *Stream, err *h3.StreamError) {
 		s.release() // what the handler would have had
 		return
 	}
-	s.body.Abort(err)
+	s.body.CloseWithError(err) // what had come is read before
 	s.gotBody = true
 	if !err.Remote {
 		s.out.Stop(err)
@@ -353,8 +353,9 @@ func (d *Driver) sendFailed(s *Stream, err error) error {
 	if errors.Is(err, h3.ErrFieldSectionTooLarge) || errors.Is(err, h3.ErrOrder) {
 		s.out.Stop(err)
 		s.sentBody = true
+		// A response that the client would not accept is abandoned (RFC 9114, Section 4.1.1).
 		code := h3.CodeRequestCancelled
-		if !d.client {
+		if !d.client && errors.Is(err, h3.ErrOrder) {
 			code = h3.CodeInternalError
 		}
 		d.fail(s, err)
@@ -390,6 +391,9 @@ func (d *Driver) pump(s *Stream) error {
 			return nil
 		}
 		b, fin, err := d.h3.ReadBodyBuf(s.id, maxPiece)
+		if b != nil {
+			s.body.Push(b)
+		}
 		if err != nil {
 			if se, ok := errors.AsType[*h3.StreamError](err); ok {
 				d.onReset(s, se)
@@ -401,9 +405,6 @@ func (d *Driver) pump(s *Stream) error {
 			s.body.Abort(err)
 			s.gotBody = true
 			break
-		}
-		if b != nil {
-			s.body.Push(b)
 		}
 		if fin {
 			d.endBody(s)

@@ -59,16 +59,16 @@ func (t *Transport) resolve(ctx context.Context, call *dialCall, trace *tracer) 
 		return []netip.Addr{a.Unmap()}, port, nil
 	}
 	call.info.ResolveStart = time.Now()
-	trace.dnsStart(key.host)
-	resolve := t.Resolve
-	if resolve == nil {
-		resolve = func(ctx context.Context, host string) ([]netip.Addr, error) {
-			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-		}
+	var addrs []netip.Addr
+	if t.Resolve == nil {
+		// It calls the hooks for name resolution that are in ctx itself.
+		addrs, err = net.DefaultResolver.LookupNetIP(ctx, "ip", key.host)
+	} else {
+		trace.dnsStart(key.host)
+		addrs, err = t.Resolve(ctx, key.host)
+		trace.dnsDone(addrs, err)
 	}
-	addrs, err := resolve(ctx, key.host)
 	call.info.ResolveDone = time.Now()
-	trace.dnsDone(addrs, err)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -1,6 +1,7 @@
 package http3
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -69,7 +70,20 @@ type exchange struct {
 }
 
 // StreamDone is called when the client has gone, or wants no more.
-func (x *exchange) StreamDone(error) { x.ctx.cancel(errCanceled) }
+func (x *exchange) StreamDone(err error) {
+	x.ctx.cancel(errCanceled)
+	if e, ok := errors.AsType[*h3.FieldSectionError](err); ok {
+		// The client is told no reason. The handler may change the request, or have returned.
+		path := ""
+		for _, f := range x.s.Head().Fields {
+			if f.Name == ":path" {
+				path, _, _ = strings.Cut(f.Value, "?")
+			}
+		}
+		x.conn.srv.logger().Warn("http3: header or trailers of a response are larger than the client accepts",
+			"path", path, "size", e.Size, "limit", e.Limit)
+	}
+}
 
 // newExchange makes a request of what has come.
 func newExchange(c *serverConn, s *h3driver.Stream, m *scratch) *exchange {
@@ -82,7 +96,7 @@ func newExchange(c *serverConn, s *h3driver.Stream, m *scratch) *exchange {
 	var req http.Request
 	x.fillRequest(&req, head)
 	x.req = req.WithContext(&x.ctx)
-	x.w.init(x, req.Method == http.MethodHead, m.fields)
+	x.w.init(x, req.Method, m.fields)
 	m.fields = nil
 	s.SetNotifier(x)
 	return x

@@ -42,6 +42,7 @@ type responseWriter struct {
 	written int64
 	peeked  bool // of HEAD: the beginning of the body is in buf
 	isHead  bool
+	connect bool // of CONNECT
 	over    bool // the handler has returned
 
 	// Of the head: what the handler has set, be it to nothing.
@@ -56,8 +57,9 @@ var (
 	_ io.StringWriter     = (*responseWriter)(nil)
 )
 
-func (w *responseWriter) init(x *exchange, isHead bool, fields []h3.Field) {
-	w.x, w.isHead, w.fields = x, isHead, fields
+func (w *responseWriter) init(x *exchange, method string, fields []h3.Field) {
+	w.x, w.fields = x, fields
+	w.isHead, w.connect = method == http.MethodHead, method == http.MethodConnect
 	w.length = -1
 }
 
@@ -143,7 +145,7 @@ func statusValue(status int) string {
 }
 
 func (w *responseWriter) setLength(values []string) {
-	if len(values) == 0 || w.length >= 0 || !bodyAllowed(w.status) {
+	if len(values) == 0 || w.length >= 0 || !w.lengthAllowed() {
 		return
 	}
 	n, err := strconv.ParseUint(values[0], 10, 63)
@@ -169,11 +171,16 @@ func (w *responseWriter) announce(values []string) {
 // bodyAllowed: RFC 9110, Section 6.4.1.
 func bodyAllowed(status int) bool { return status >= 200 && status != 204 && status != 304 }
 
+// lengthAllowed: RFC 9110, Section 8.6. A tunnel has no length.
+func (w *responseWriter) lengthAllowed() bool {
+	return bodyAllowed(w.status) && !(w.connect && w.status/100 == 2)
+}
+
 // sendHead sends the head. peek is the beginning of the body, if there is any; end tells that the handler
 // has returned, and last that there is neither a body nor a trailer.
 func (w *responseWriter) sendHead(peek []byte, end, last bool) {
 	w.headSent = true
-	if end && w.length < 0 && bodyAllowed(w.status) && (!w.isHead || w.written > 0) {
+	if end && w.length < 0 && w.lengthAllowed() && (!w.isHead || w.written > 0) {
 		w.fields = append(w.fields, h3.Field{Name: "content-length", Value: strconv.FormatInt(w.written, 10)})
 	}
 	if len(peek) > 0 && !w.hasType && !w.hasEncoding {

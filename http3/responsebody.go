@@ -137,9 +137,15 @@ func (b *responseBody) finish() {
 }
 
 // Close ends the request if it is still under way: what was not read is not
-// wanted.
+// wanted, and what was not sent not needed any more.
 func (b *responseBody) Close() error {
-	if b.closed.Swap(true) || b.ended.Load() {
+	if b.closed.Swap(true) {
+		return nil
+	}
+	if b.ended.Load() {
+		if x := b.x; x.body != nil && !x.body.over.Load() {
+			x.cancel(errBodyClosed)
+		}
 		return nil
 	}
 	if b.x.enter() {

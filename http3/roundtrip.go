@@ -39,6 +39,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, context.Cause(ctx)
 	}
 	trace := tracerOf(ctx)
+	orig := req // which replay may replace
 	for attempt := 1; ; attempt++ {
 		trace.getConn(key)
 		c, info, err := t.getConn(ctx, key, trace)
@@ -50,6 +51,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		x := &call{t: t, conn: c, req: req, trace: trace}
 		resp, err := x.roundTrip(ctx)
 		if err == nil {
+			resp.Request = orig
 			return resp, nil
 		}
 		if ctx.Err() != nil || attempt == maxAttempts || !x.mayRetry(err, info.Reused) {
@@ -432,7 +434,6 @@ func (x *call) response(ctx context.Context, head *h3driver.Head) *http.Response
 	r.Header = makeHeader(head.Fields[pseudoFields(head.Fields):])
 	r.ContentLength = head.ContentLength
 	r.Trailer = announcedTrailers(r.Header)
-	r.Request = x.req
 	r.TLS = x.conn.tls
 	if x.body != nil {
 		x.body.answered(head.Status)
@@ -442,11 +443,11 @@ func (x *call) response(ctx context.Context, head *h3driver.Head) *http.Response
 			r.ContentLength = 0
 		}
 		r.Body = http.NoBody
-		if !head.End {
-			// It has a body although it must not, or the end comes later.
-			x.s.CloseRead()
+		if head.End {
+			x.finishSending(ctx)
+		} else {
+			x.awaitEnd(ctx)
 		}
-		x.finishSending(ctx)
 		return r
 	}
 	x.in.x = x
@@ -469,6 +470,33 @@ func (x *call) finishSending(ctx context.Context) {
 		x.body.watch(ctx)
 	}
 	x.leave()
+}
+
+// awaitEnd leaves the end of a response to HEAD, whose handler may go on, to the server, until the context
+// ends. It takes no memory: the h3.Conn aborts the request if a body comes, though it must not.
+func (x *call) awaitEnd(ctx context.Context) {
+	w := &endWatch{x: x}
+	if ctx.Done() != nil {
+		w.unwatch = context.AfterFunc(ctx, func() { x.cancel(context.Cause(ctx)) })
+	}
+	x.s.SetNotifier(w)
+}
+
+// endWatch ends the use of a stream when the stream has ended.
+type endWatch struct {
+	x       *call
+	unwatch func() bool // nil if there is nothing to watch
+}
+
+// StreamDone is called when all has been said, or nothing can come of the request any more.
+func (w *endWatch) StreamDone(error) {
+	if w.unwatch != nil {
+		w.unwatch()
+	}
+	if w.x.body != nil {
+		w.x.body.abandon()
+	}
+	w.x.leave()
 }
 
 func statusText(status int) string {

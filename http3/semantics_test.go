@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -70,14 +71,7 @@ func TestHeadEndsWithItsHead(t *testing.T) {
 		io.WriteString(w, "body")
 		w.Header().Set("X-Sum", "1")
 	}))
-	d := h3driver.NewClient(nil)
-	cfg := &frittata.Config{QUIC: quic.Config{TLS: &tls.Config{RootCAs: testRoots, NextProtos: []string{ALPN}}}}
-	c, err := frittata.Dial(testContext(t), ts.addr.String(), cfg, d)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	s, err := d.Open([]h3.Field{{Name: ":method", Value: "HEAD"}, {Name: ":scheme", Value: "https"},
+	s, err := rawClient(t, ts).Open([]h3.Field{{Name: ":method", Value: "HEAD"}, {Name: ":scheme", Value: "https"},
 		{Name: ":authority", Value: "localhost"}, {Name: ":path", Value: "/"}}, h3driver.OpenOptions{End: true})
 	if err != nil {
 		t.Fatal(err)
@@ -89,6 +83,71 @@ func TestHeadEndsWithItsHead(t *testing.T) {
 	if b, err := io.ReadAll(s); len(b) > 0 || err != nil || s.Trailers() != nil {
 		t.Errorf("%q, %v, trailers %v", b, err, s.Trailers())
 	}
+}
+
+// TestHeadGoesOn: as with net/http's HTTP/2, a handler of HEAD that has sent the head may go on, until the client's context ends.
+func TestHeadGoesOn(t *testing.T) {
+	goOn, ended := make(chan struct{}, 1), make(chan error, 2)
+	ts := newTestServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != "HEAD" {
+			return
+		}
+		http.NewResponseController(w).Flush()
+		select {
+		case <-goOn:
+		case <-r.Context().Done():
+		}
+		ended <- r.Context().Err()
+	}))
+	ts.do(ts.request("HEAD", "/", nil))
+	ts.get("/") // what the client said of the first request is there then
+	goOn <- struct{}{}
+	if err := await(t, ended); err != nil {
+		t.Errorf("the handler's context: %v", err)
+	}
+	ctx, cancel := context.WithCancel(testContext(t))
+	ts.do(ts.request("HEAD", "/", nil).WithContext(ctx))
+	cancel()
+	if err := await(t, ended); err == nil {
+		t.Error("the client's context has ended, and the handler's has not")
+	}
+	noneActive(t, ts.tr)
+}
+
+// noneActive waits until no request of the Transport is under way.
+func noneActive(t *testing.T, tr *Transport) {
+	t.Helper()
+	tr.mu.Lock()
+	conns := slices.Collect(maps.Keys(tr.open))
+	tr.mu.Unlock()
+	for ctx := testContext(t); slices.ContainsFunc(conns, func(c *clientConn) bool { return c.driver.Active() > 0 }); {
+		if ctx.Err() != nil {
+			t.Fatal("requests are left")
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// TestHeadWithBody: a body that comes after a response to HEAD, against the rules, is not taken.
+func TestHeadWithBody(t *testing.T) {
+	failed := make(chan error, 1)
+	url := rawServer(t, func(s *h3driver.Stream) {
+		s.SendHeaders([]h3.Field{{Name: ":status", Value: "200"}}, false)
+		_, err := s.ReadFrom(countless{new(atomic.Int64)})
+		failed <- err
+		s.Finish(nil)
+	})
+	tr := &Transport{TLSClientConfig: &tls.Config{RootCAs: testRoots}}
+	defer tr.Close()
+	req, err := http.NewRequestWithContext(testContext(t), "HEAD", url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp, err := tr.RoundTrip(req); err == nil {
+		resp.Body.Close() // else it came at the same time
+	}
+	await(t, failed)
+	noneActive(t, tr)
 }
 
 // TestHeaderTimeoutAfterTheBody: as with net/http, a server has its time from when it has the request.
@@ -358,6 +417,158 @@ func TestNothingOfContentLength(t *testing.T) {
 	}
 	if resp, _ := ts.do(ts.request("HEAD", "/", nil)); resp.ContentLength != 3 {
 		t.Errorf("HEAD: %d", resp.ContentLength)
+	}
+}
+
+// rawServer serves HTTP/3 below the semantics of HTTP, and returns its URL.
+func rawServer(t *testing.T, serve func(*h3driver.Stream)) string {
+	t.Helper()
+	l, err := frittata.Listen("udp", "127.0.0.1:0", &frittata.Config{QUIC: quic.Config{
+		TLS: &tls.Config{Certificates: []tls.Certificate{testCert}, NextProtos: []string{ALPN}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var accepting sync.WaitGroup
+	accepting.Go(func() {
+		for {
+			in, err := l.Accept(context.Background())
+			if err != nil {
+				return
+			}
+			in.Start(h3driver.NewServer(&h3driver.Config{Serve: func(s *h3driver.Stream) {
+				go func() {
+					defer s.Release()
+					serve(s)
+				}()
+			}}))
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		accepting.Wait()
+	})
+	return "https://" + l.Addr().String()
+}
+
+// rawClient connects to a server below the semantics of HTTP.
+func rawClient(t *testing.T, ts *testServer) *h3driver.Driver {
+	t.Helper()
+	d := h3driver.NewClient(nil)
+	cfg := &frittata.Config{QUIC: quic.Config{TLS: &tls.Config{RootCAs: testRoots, NextProtos: []string{ALPN}}}}
+	c, err := frittata.Dial(testContext(t), ts.addr.String(), cfg, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return d
+}
+
+// TestShortBodies: as with net/http, a body that ends before its Content-Length is io.ErrUnexpectedEOF.
+func TestShortBodies(t *testing.T) {
+	check := func(what string, body io.Reader) {
+		b, err := io.ReadAll(body)
+		se, ok := errors.AsType[*h3.StreamError](err)
+		if string(b) != "four" || !ok || se.Code != h3.CodeMessageError || !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("%s: read %q, %v", what, b, err)
+		}
+	}
+	begun, done := make(chan struct{}), make(chan struct{})
+	ts := newTestServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer close(done)
+		close(begun)
+		check("request", r.Body)
+	}))
+	s, err := rawClient(t, ts).Open([]h3.Field{{Name: ":method", Value: "POST"}, {Name: ":scheme", Value: "https"}, {Name: ":authority", Value: "localhost"},
+		{Name: ":path", Value: "/"}, {Name: "content-length", Value: "5"}}, h3driver.OpenOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Release()
+	await(t, begun)
+	io.WriteString(s, "four")
+	s.CloseWrite()
+	await(t, done)
+
+	url := rawServer(t, func(s *h3driver.Stream) {
+		s.SendHeaders([]h3.Field{{Name: ":status", Value: "200"}, {Name: "content-length", Value: "5"}}, false)
+		io.WriteString(s, "four")
+		s.Finish(nil)
+	})
+	req, err := http.NewRequestWithContext(testContext(t), "GET", url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := ts.tr.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	check("response", resp.Body)
+}
+
+// TestCloseEndsTheRequest: a request may go on when its response has ended, until the body of the response is closed.
+func TestCloseEndsTheRequest(t *testing.T) {
+	got, failed := make(chan string, 1), make(chan error, 1)
+	url := rawServer(t, func(s *h3driver.Stream) {
+		s.SendHeaders([]h3.Field{{Name: ":status", Value: "200"}}, false)
+		io.WriteString(s, "all")
+		s.CloseWrite()
+		b := make([]byte, 4)
+		n, _ := io.ReadFull(s, b)
+		got <- string(b[:n])
+		_, err := s.Read(b)
+		failed <- err
+		s.Finish(nil)
+	})
+	tr := &Transport{TLSClientConfig: &tls.Config{RootCAs: testRoots}}
+	defer tr.Close()
+	body, w := io.Pipe()
+	req, err := http.NewRequest("POST", url, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := tr.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := io.ReadAll(resp.Body); string(b) != "all" || err != nil {
+		t.Errorf("the response is %q, %v", b, err)
+	}
+	io.WriteString(w, "more")
+	if s := await(t, got); s != "more" {
+		t.Errorf("the server got %q", s)
+	}
+	if err := resp.Body.Close(); err != nil {
+		t.Error(err)
+	}
+	err = await(t, failed)
+	if se, ok := errors.AsType[*h3.StreamError](err); !ok || !se.Remote || se.Code != h3.CodeRequestCancelled {
+		t.Errorf("the server's error is %v", err)
+	}
+	for err = nil; err == nil; { // a Read that is under way may take one
+		_, err = io.WriteString(w, "x")
+	}
+	noneActive(t, tr)
+}
+
+// TestGeneralOptions: as with net/http, "OPTIONS *" comes to the handler only if that is wanted.
+func TestGeneralOptions(t *testing.T) {
+	for _, disable := range []bool{false, true} {
+		ts := newTestServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(204) }),
+			func(ts *testServer) { ts.srv.DisableGeneralOptionsHandler = disable })
+		for _, path := range []string{"*", "/", "/*"} {
+			req := ts.request("OPTIONS", "", nil)
+			req.URL.Path = path
+			resp, body := ts.do(req)
+			want, length := 204, ""
+			if path == "*" && !disable {
+				want, length = 200, "0"
+			}
+			if resp.StatusCode != want || resp.Header.Get("Content-Length") != length || body != "" {
+				t.Errorf("%q, disabled %v: %s, %v", path, disable, resp.Status, resp.Header)
+			}
+		}
 	}
 }
 

@@ -26,6 +26,10 @@ type Server struct {
 	// (runtime.LockOSThread).
 	Handler http.Handler
 
+	// DisableGeneralOptionsHandler passes requests for "OPTIONS *" to Handler. Else they are answered with
+	// status 200 and no content.
+	DisableGeneralOptionsHandler bool
+
 	// TLSConfig has the certificates. ALPN and the version are set on a copy.
 	// Default Config.QUIC.TLS.
 	TLSConfig *tls.Config
@@ -307,7 +311,8 @@ func (s *Server) standIn() *http.Server {
 	if s.stand == nil {
 		s.stand = &http.Server{
 			Addr: s.Addr, Handler: s.Handler, TLSConfig: s.TLSConfig, MaxHeaderBytes: s.MaxHeaderBytes,
-			ErrorLog: slog.NewLogLogger(s.logger().Handler(), slog.LevelError),
+			DisableGeneralOptionsHandler: s.DisableGeneralOptionsHandler,
+			ErrorLog:                     slog.NewLogLogger(s.logger().Handler(), slog.LevelError),
 		}
 	}
 	return s.stand

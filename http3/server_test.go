@@ -558,6 +558,29 @@ func TestConnect(t *testing.T) {
 	resp.Body.Close()
 }
 
+// TestConnectLength: only a response to CONNECT that opens no tunnel has a Content-Length (RFC 9110, Section 8.6).
+func TestConnectLength(t *testing.T) {
+	ts := newTestServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.Host {
+		case "sets.test:1":
+			w.Header().Set("Content-Length", "2")
+			io.WriteString(w, "hi")
+		case "writes.test:1":
+			io.WriteString(w, "hi")
+		case "refuses.test:1":
+			w.WriteHeader(502)
+		}
+	}))
+	for host, want := range map[string]string{"empty.test:1": "", "writes.test:1": "", "sets.test:1": "", "refuses.test:1": "0"} {
+		req := ts.request("CONNECT", "", nil)
+		req.Host = host
+		resp, body := ts.do(req)
+		if got := resp.Header.Get("Content-Length"); got != want || (body == "hi") != (host == "writes.test:1" || host == "sets.test:1") {
+			t.Errorf("%s: Content-Length %q, body %q", host, got, body)
+		}
+	}
+}
+
 type flushing struct{ w http.ResponseWriter }
 
 func (f flushing) Write(p []byte) (int, error) {
@@ -601,8 +624,12 @@ func TestHeaderLimits(t *testing.T) {
 	if _, err := ts.tr.RoundTrip(req); !errors.Is(err, h3.ErrFieldSectionTooLarge) {
 		t.Errorf("request: %v", err)
 	}
-	if _, err := ts.tr.RoundTrip(ts.request("GET", "/large", nil)); err == nil {
-		t.Error("response: no error")
+	_, err := ts.tr.RoundTrip(ts.request("GET", "/large", nil))
+	if se, ok := errors.AsType[*h3.StreamError](err); !ok || !se.Remote || se.Code != h3.CodeRequestCancelled {
+		t.Errorf("response: %v", err)
+	}
+	if log := ts.log.String(); strings.Count(log, "level=WARN") != 1 || !strings.Contains(log, "path=/large size=5") || !strings.Contains(log, "limit=3000") {
+		t.Errorf("the server has logged %q", log)
 	}
 	if resp, _ := ts.get("/"); resp.StatusCode != 200 {
 		t.Error(resp.Status)

@@ -252,6 +252,10 @@ func (c *serverConn) handle(x *exchange) (ok bool) {
 		http.Error(&x.w, http.StatusText(fault), fault)
 		return true
 	}
+	if x.req.RequestURI == "*" && x.req.Method == http.MethodOptions && !c.srv.DisableGeneralOptionsHandler {
+		x.w.Header().Set("Content-Length", "0")
+		return true
+	}
 	c.srv.handler().ServeHTTP(&x.w, x.req)
 	return true
 }

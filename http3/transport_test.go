@@ -659,6 +659,9 @@ func TestRejected(t *testing.T) {
 		if err != nil {
 			continue
 		}
+		if resp.Request != req {
+			t.Errorf("%s: Response.Request is not the request", test.name)
+		}
 		got, err := io.ReadAll(resp.Body)
 		if want := "body"; test.name != "no body" && string(got) != want || err != nil {
 			t.Errorf("%s: got %q, %v", test.name, got, err)
@@ -748,6 +751,32 @@ func TestTrace(t *testing.T) {
 	defer mu.Unlock()
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestTraceOfResolvers: the hooks of a look-up are called once, whoever does it.
+func TestTraceOfResolvers(t *testing.T) {
+	ts := newTestServer(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	own := func(context.Context, string) ([]netip.Addr, error) { return []netip.Addr{ts.addr.Addr()}, nil }
+	for _, resolve := range []func(context.Context, string) ([]netip.Addr, error){nil, own} {
+		tr := &Transport{TLSClientConfig: &tls.Config{RootCAs: testRoots}, Resolve: resolve}
+		var starts, dones atomic.Int64
+		req := ts.request("GET", "/", nil)
+		req.URL.Host = fmt.Sprintf("localhost:%d", ts.addr.Port())
+		resp, err := tr.RoundTrip(req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+			DNSStart: func(httptrace.DNSStartInfo) { starts.Add(1) },
+			DNSDone:  func(httptrace.DNSDoneInfo) { dones.Add(1) },
+		})))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if err := tr.Close(); err != nil {
+			t.Error(err)
+		}
+		if starts.Load() != 1 || dones.Load() != 1 {
+			t.Errorf("Resolve set: %v: DNSStart %d times, DNSDone %d times", resolve != nil, starts.Load(), dones.Load())
+		}
 	}
 }
 
