@@ -29,6 +29,7 @@ func (c *Conn) post(fn func(*quic.Conn), limit int) error {
 	}
 	c.cmds = append(c.cmds, fn)
 	c.mail.Store(true)
+	c.asked.Add(1)
 	c.mu.Unlock()
 	c.Wake()
 	return nil
@@ -38,7 +39,13 @@ func (c *Conn) post(fn func(*quic.Conn), limit int) error {
 // callback, which would wait for itself. When ctx ends first fn may still run later.
 func (c *Conn) Call(ctx context.Context, fn func(*quic.Conn)) error {
 	ran := make(chan struct{})
-	if err := c.Do(func(qc *quic.Conn) { defer close(ran); fn(qc) }); err != nil {
+	if err := c.Do(func(qc *quic.Conn) {
+		defer func() {
+			close(ran)
+			c.yield = true
+		}()
+		fn(qc)
+	}); err != nil {
 		return err
 	}
 	select {

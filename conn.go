@@ -35,6 +35,7 @@ type Conn struct {
 	out         *Duty          // in a callback: what it keeps from being done
 	errands     []Errand       // what callbacks have lent the goroutine for
 	yield       bool           // the callback has called Yield
+	heard       uint32         // what asked was when packets came last
 	budget      budget         // what is left of it in this turn
 	deadline    time.Time      // of io, as of the last turn; zero: none
 	armed       time.Time      // when the timer will fire; zero: it will not
@@ -53,6 +54,8 @@ type Conn struct {
 	timerFired atomic.Bool
 	paused     atomic.Bool // no callback before Resume
 	mail       atomic.Bool // there may be something in box or cmds
+
+	asked atomic.Uint32 // how many times somebody wanted something, and may wait for what comes of it
 
 	closePosted atomic.Bool // CloseWithError was called
 

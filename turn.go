@@ -24,6 +24,7 @@ type budget struct{ datagrams, commands int }
 func (c *Conn) turnIn(w *worker) (by *worker) {
 	c.enter(w)
 	c.budget = budget{turnDatagrams, turnCommands}
+	asked := c.asked.Load() // before the mail: an ask that comes later is heard when packets come again
 	m := c.takeMail(w)
 	got := len(m.box) > 0 || w.router && c.firstRun != 0
 	if w.router {
@@ -36,6 +37,10 @@ func (c *Conn) turnIn(w *worker) (by *worker) {
 	c.handleTimer(w, !got)
 	// From here on it may be another's.
 	c.runCommands(m)
+	if got && asked != c.heard {
+		c.heard = asked
+		c.yield = true // as if ProcessReads had said so
+	}
 	c.reads()
 	return c.w
 }

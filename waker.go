@@ -4,6 +4,7 @@ package frittata
 // blocks; many calls before the turn are as good as one.
 func (c *Conn) Wake() {
 	if c.mark() {
+		c.asked.Add(1) // no turn is under way, so this is not one of the connection's callbacks
 		c.t.queue.push(c)
 	}
 }
@@ -34,7 +35,8 @@ func (w Waker) Wake() {
 
 // Yield tells the turn that is under way that the callback has made goroutines
 // runnable that may soon have something to write: they get to run once before
-// ProcessWrites, and their words go out with this turn. Callbacks only.
+// ProcessWrites, and their words go out with this turn. It need not be called for whoever has
+// called Do, Call or Wake since packets came last: the turn of the packets that come next does so by itself. Callbacks only.
 func (c *Conn) Yield() {
 	c.guard.check()
 	c.yield = true

@@ -5,6 +5,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/frittata-go/frittata/quic"
 )
 
 // TestYield checks that what was made runnable runs before a yielder goes on, and that one which has waited long does
@@ -48,6 +50,54 @@ func TestYield(t *testing.T) {
 	y.yield(false)
 	if y.shared != yieldShared-1 {
 		t.Errorf("the next %d are shared", y.shared)
+	}
+}
+
+// TestYieldToWhoAsked: whoever called Do gets to run when packets have come in, once, as it may wait for what the callbacks make of them.
+// The router would keep its processor else, with that goroutine in the queue of it.
+func TestYieldToWhoAsked(t *testing.T) {
+	l := listen(t, serverConfig())
+	server := one(t, l, newEcho())
+	var conn *Conn
+	var id quic.StreamID
+	yields := make(chan bool, 1)
+	yield := false
+	client := dial(t, l, clientConfig(), &app{established: func(_ *quic.Conn, info HandshakeInfo) error {
+		conn = info.Conn
+		return nil
+	}, reads: func(q *quic.Conn) error {
+		yield = yield || conn.yield
+		var buf [8]byte
+		for {
+			id, ok := q.NextReadable()
+			if !ok {
+				return nil
+			}
+			if n, _, err := q.StreamRead(id, buf[:]); err != nil {
+				return err
+			} else if n > 0 {
+				yields <- yield
+				yield = false
+			}
+		}
+	}})
+	var err error
+	if cerr := client.Call(testContext(t), func(q *quic.Conn) {
+		yield = false
+		if id, err = q.OpenStream(quic.Bidi); err == nil {
+			_, err = q.StreamWrite(id, []byte("x"), false)
+		}
+	}); err != nil || cerr != nil {
+		t.Fatal(err, cerr)
+	}
+	if !<-yields {
+		t.Error("no yield to whoever had called")
+	}
+	if err := (<-server).Do(func(q *quic.Conn) { _, _ = q.StreamWrite(id, []byte("y"), false) }); err != nil {
+		t.Fatal(err)
+	}
+	if <-yields {
+		t.Error("a yield though nobody has asked for anything since")
 	}
 }
 
