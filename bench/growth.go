@@ -73,7 +73,7 @@ func growthRows(z sizes) []*row {
 			spec:  spec{Workload: "http-spread", AtATime: spreadAtATime, Stay: 1, Duration: 2 * z.d}},
 		{name: "growth/raw", kind: growingBulkKind, grows: conns, peers: allQUIC, gates: cpu,
 			title: fmt.Sprintf("raw downloads of %s going round many connections, %d connections at a time", byteCount(spreadPiece), spreadAtATime),
-			spec:  spec{Workload: "spread", AtATime: spreadAtATime, Stay: 1, Duration: 2 * z.d}},
+			spec:  spec{Workload: "spread", Piece: spreadPiece, AtATime: spreadAtATime, Stay: 1, Duration: 2 * z.d}},
 		{name: "growth/streams", kind: growingBulkKind, grows: streams, peers: allQUIC, gates: cpu,
 			title: fmt.Sprintf("raw download of %s on one connection, shared out to streams", byteCount(z.bulk)),
 			spec:  spec{Workload: "bulk", Bytes: z.bulk}},

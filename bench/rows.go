@@ -106,6 +106,8 @@ func allRows(z sizes) []*row {
 			gates: []gate{{column: "x quic-go", min: 1.5}}},
 		{name: "W3/32x8", title: "GET of 1 KiB, 32 connections x 8 requests at a time", kind: requestKind, spec: requests(32, 8)},
 		{name: "W3/1x1", title: "GET of 1 KiB, one at a time", kind: requestKind, spec: requests(1, 1)},
+		{name: "W3/raw-1x1", title: "raw download of 1 KiB, one at a time, by a goroutine that waits for it", kind: requestKind,
+			spec: spec{Workload: "spread", Piece: requestSize, Conns: 1, AtATime: 1, Stay: 1, Duration: z.d}, peers: quics},
 		{name: "W3/1x100-procs=1", title: "GET of 1 KiB, 1 connection x 100, GOMAXPROCS=1", kind: requestKind, spec: requests(1, 100), procs: 1},
 		{name: "turns", title: fmt.Sprintf("%d handlers of one connection that finish together", batchSize), kind: turnsKind,
 			spec: spec{Workload: "turns"}, peers: []string{"frittata"}, gates: []gate{{column: "turns", max: 8}}},

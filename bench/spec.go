@@ -25,6 +25,7 @@ type spec struct {
 	Conns    int           // connections at a time
 	PerConn  int           // requests or streams at a time on each of them
 	AtATime  int           // transfers at a time over all connections: spread workloads
+	Piece    int           // bytes of a transfer: "spread"
 	Stay     int           // transfers, one after the other, before it is another connection's turn
 	Requests int           // to make, of a workload that is not of a Duration
 	Warmup   time.Duration // before the measured time

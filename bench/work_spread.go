@@ -67,7 +67,7 @@ func (v *visits) run(ctx context.Context, s *spec) result {
 	return hammer(ctx, v.workers, s.Duration, v.next)
 }
 
-// spreadTask downloads a small piece on one connection after the other, AtATime
+// spreadTask downloads Piece bytes on one connection after the other, AtATime
 // at a time.
 type spreadTask struct {
 	s     *spec
@@ -84,9 +84,9 @@ func dialSpread(s *spec) (task, error) {
 }
 
 func (t *spreadTask) download(ctx context.Context, _, conn int) error {
-	n, err := t.conns[conn].download(ctx, spreadPiece)
-	if err == nil && n != spreadPiece {
-		err = fmt.Errorf("%d bytes came of %d", n, spreadPiece)
+	n, err := t.conns[conn].download(ctx, int64(t.s.Piece))
+	if err == nil && n != int64(t.s.Piece) {
+		err = fmt.Errorf("%d bytes came of %d", n, int64(t.s.Piece))
 	}
 	return err
 }
@@ -104,7 +104,7 @@ func (t *spreadTask) warm(ctx context.Context) error {
 
 func (t *spreadTask) run(ctx context.Context) (result, error) {
 	r := t.visits.run(ctx, t.s)
-	r.Bytes = r.Ops * spreadPiece
+	r.Bytes = r.Ops * int64(t.s.Piece)
 	return r, nil
 }
 
