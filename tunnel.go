@@ -273,6 +273,9 @@ func (t *Tunnel) ProcessReads(c *quic.Conn) error {
 	}
 	if got {
 		t.notify()
+		if t.outer != nil {
+			t.outer.Yield() // to the router of the inner connections
+		}
 	}
 	return nil
 }
