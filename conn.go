@@ -34,7 +34,7 @@ type Conn struct {
 	w           *worker        // whose turn it is
 	out         *Duty          // in a callback: what it keeps from being done
 	errands     []Errand       // what callbacks have lent the goroutine for
-	yield       bool           // the callback has called Yield
+	yield       bool           // goroutines that may have something to say go first: the callback has called Yield, or was asked for
 	heard       uint32         // what asked was when packets came last
 	budget      budget         // what is left of it in this turn
 	deadline    time.Time      // of io, as of the last turn; zero: none
@@ -55,9 +55,8 @@ type Conn struct {
 	paused     atomic.Bool // no callback before Resume
 	mail       atomic.Bool // there may be something in box or cmds
 
-	asked atomic.Uint32 // how many times somebody wanted something, and may wait for what comes of it
-
-	closePosted atomic.Bool // CloseWithError was called
+	asked       atomic.Uint32 // how many times somebody wanted something, and may wait for what comes of it
+	closePosted atomic.Bool   // CloseWithError was called
 
 	mu       sync.Mutex // a leaf, for what is below
 	box      []boxed

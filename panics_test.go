@@ -353,17 +353,23 @@ func TestBlockedWrapSession(t *testing.T) {
 	allSlotsFree(t)
 }
 
+// blockedPut is a client whose session cache blocks in Put, which it tells, until release is closed.
+func blockedPut() (cfg *Config, waits, release chan struct{}) {
+	cfg = clientConfig()
+	waits, release = make(chan struct{}, 100), make(chan struct{})
+	cfg.QUIC.TLS.ClientSessionCache = &cacheFuncs{func() (*tls.ClientSessionState, bool) { return nil, false }, func() {
+		waits <- struct{}{}
+		<-release
+	}}
+	return cfg, waits, release
+}
+
 // A session cache that blocks in Put holds up neither its connection nor others.
 func TestBlockedPut(t *testing.T) {
 	leak.Check(t)
 	l := listen(t, serverConfig())
 	serve(t, l, func() Application { return newEcho() })
-	cfg := clientConfig()
-	release, waits := make(chan struct{}), make(chan struct{}, 100)
-	cfg.QUIC.TLS.ClientSessionCache = &cacheFuncs{func() (*tls.ClientSessionState, bool) { return nil, false }, func() {
-		waits <- struct{}{}
-		<-release
-	}}
+	cfg, waits, release := blockedPut()
 	tr, err := Open("udp", "127.0.0.1:0", cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -385,13 +391,8 @@ func TestCloseWhilePutBlocks(t *testing.T) {
 	leak.Check(t)
 	l := listen(t, serverConfig())
 	serve(t, l, func() Application { return newEcho() })
-	cfg := clientConfig()
-	release, waits := make(chan struct{}), make(chan struct{}, 100)
+	cfg, waits, release := blockedPut()
 	defer close(release)
-	cfg.QUIC.TLS.ClientSessionCache = &cacheFuncs{func() (*tls.ClientSessionState, bool) { return nil, false }, func() {
-		waits <- struct{}{}
-		<-release
-	}}
 	tr, err := Open("udp", "127.0.0.1:0", cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -103,6 +103,25 @@ func TestTunnel(t *testing.T) {
 	}
 }
 
+// inner makes a listener on one end of a tunnel, and a Transport on the other.
+func inner(t *testing.T, server, client *Tunnel, scfg, ccfg *Config) (*Listener, *Transport) {
+	t.Helper()
+	open := func(tun *Tunnel, cfg *Config) *Transport {
+		tr, err := NewTransport(tun, cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { tr.Close() })
+		return tr
+	}
+	st, ct := open(server, scfg), open(client, ccfg)
+	l, err := st.Listen(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l, ct
+}
+
 // The outer connection takes with it what is on the tunnel: connections that have no timeout, and whoever waits.
 func TestTunnelEnds(t *testing.T) {
 	leak.Check(t)
@@ -112,20 +131,7 @@ func TestTunnelEnds(t *testing.T) {
 		cfg.QUIC.MaxIdleTimeout = -1
 		cfg.QUIC.HandshakeTimeout = time.Hour
 	}
-	st, err := NewTransport(server, scfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer st.Close()
-	ct, err := NewTransport(client, ccfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ct.Close()
-	l, err := st.Listen(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	l, ct := inner(t, server, client, scfg, ccfg)
 	accepted := one(t, l, &app{})
 	closed := make(chan error, 1)
 	c, err := ct.Dial(testContext(t), innerServer, "localhost", nil, &app{closed: func(_ *quic.Conn, err error) { closed <- err }})
@@ -152,20 +158,7 @@ func TestTunnelFindsSize(t *testing.T) {
 	leak.Check(t)
 	client, server, _ := tunnels(t)
 	scfg, ccfg := serverConfig(), clientConfig()
-	st, err := NewTransport(server, scfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer st.Close()
-	ct, err := NewTransport(client, ccfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ct.Close()
-	l, err := st.Listen(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	l, ct := inner(t, server, client, scfg, ccfg)
 	serve(t, l, func() Application { return newEcho() })
 	u := newUpload(2, 200_000)
 	c, err := ct.Dial(testContext(t), client.RemoteAddr(), "localhost", nil, u)

@@ -605,37 +605,17 @@ func TestSharedTransport(t *testing.T) {
 func TestRejected(t *testing.T) {
 	leak.Check(t)
 	var rejects atomic.Int64
-	l, err := frittata.Listen("udp", "127.0.0.1:0", &frittata.Config{QUIC: quic.Config{
-		TLS: &tls.Config{Certificates: []tls.Certificate{testCert}, NextProtos: []string{ALPN}},
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	cfg := &h3driver.Config{Serve: func(s *h3driver.Stream) {
-		go func() {
-			defer s.Release()
-			if rejects.Add(-1) >= 0 {
-				// Some of the body is there, so it was begun.
-				s.Read(make([]byte, 1))
-				s.Cancel(h3.CodeRequestRejected, io.ErrUnexpectedEOF)
-				s.Finish(nil)
-				return
-			}
-			s.SendHeaders([]h3.Field{{Name: ":status", Value: "200"}}, false)
-			io.Copy(s, s)
+	url := rawServer(t, func(s *h3driver.Stream) {
+		if rejects.Add(-1) >= 0 {
+			// Some of the body is there, so it was begun.
+			s.Read(make([]byte, 1))
+			s.Cancel(h3.CodeRequestRejected, io.ErrUnexpectedEOF)
 			s.Finish(nil)
-		}()
-	}}
-	var accepting sync.WaitGroup
-	accepting.Go(func() {
-		for {
-			in, err := l.Accept(context.Background())
-			if err != nil {
-				return
-			}
-			in.Start(h3driver.NewServer(cfg))
+			return
 		}
+		s.SendHeaders([]h3.Field{{Name: ":status", Value: "200"}}, false)
+		io.Copy(s, s)
+		s.Finish(nil)
 	})
 	tr := &Transport{TLSClientConfig: &tls.Config{RootCAs: testRoots}}
 	defer tr.Close()
@@ -651,7 +631,7 @@ func TestRejected(t *testing.T) {
 		{"too often", func() io.Reader { return strings.NewReader("body") }, 100, true},
 	} {
 		rejects.Store(test.rejects)
-		req, _ := http.NewRequestWithContext(testContext(t), "POST", "https://"+l.Addr().String(), test.body())
+		req, _ := http.NewRequestWithContext(testContext(t), "POST", url, test.body())
 		resp, err := tr.RoundTrip(req)
 		if se, ok := errors.AsType[*h3.StreamError](err); ok != test.fails || ok && se.Code != h3.CodeRequestRejected {
 			t.Errorf("%s: error is %v", test.name, err)
@@ -668,8 +648,6 @@ func TestRejected(t *testing.T) {
 		}
 		resp.Body.Close()
 	}
-	l.Close()
-	accepting.Wait()
 }
 
 // TestDualStack has one socket for servers of both families.

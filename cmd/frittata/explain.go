@@ -14,6 +14,7 @@ import (
 
 	"github.com/frittata-go/frittata/h3"
 	"github.com/frittata-go/frittata/quic"
+	"github.com/frittata-go/frittata/udp"
 )
 
 // The TLS alerts that something is told about (RFC 8446, Section 6).
@@ -84,7 +85,7 @@ func classify(where string, err error) *failure {
 		}
 	case errors.As(err, &closed):
 		f.code, f.what = exitNoAnswer, "no QUIC at "+where+": "+closed.Error()
-	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
+	case errors.Is(err, udp.ErrNoRoute), errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
 		f.code, f.what = exitNoAnswer, "no way to "+where+": "+rootText(err)
 		f.try = "Is there a network, and does it have addresses of this kind?"
 	case errors.Is(err, errSilence), errors.Is(err, context.DeadlineExceeded),
